@@ -12,7 +12,9 @@
 pub mod capi;
 pub mod flush;
 pub mod heap;
+mod lock;
 pub mod obj;
 pub mod pool;
+mod thread;
 pub mod tx;
 pub mod ulog;

@@ -1,1 +1,168 @@
-//! heap
+//! The heap (format section 4): zones, chunks and runs on media; arenas,
+//! allocation classes and free lists in the process.
+//!
+//! The room knows how blocks are reserved and how reserved blocks, frees and
+//! word changes are published through a lane's redo log. It does not know
+//! what objects are for: destinations, roots and constructors are `obj`'s.
+
+mod arena;
+mod block;
+mod boot;
+mod class;
+mod error;
+mod huge;
+mod iter;
+mod layout;
+mod publish;
+mod run;
+mod zone;
+
+use std::alloc::Layout;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+pub use block::{Block, INTERNAL, ObjectHeader, compact_words};
+pub use boot::{check, format};
+pub use error::Error;
+pub use layout::{HeaderType, MAX_ALLOC, MIN_HEAP};
+pub use publish::Action;
+
+use crate::pool::Region;
+use crate::ulog::{Bounds, Lanes, Redo};
+
+/// Recycled runs of each class, the last for runs of unknown classes.
+const RECYCLERS: usize = class::NO_CLASS as usize + 1;
+/// Default size of an extension of an undo log (`tx.cache.size`).
+const UNDO_EXTENSION: u64 = 32_768;
+
+/// What to allocate.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Bytes that the user asks for.
+    pub size: u64,
+    pub type_num: u64,
+    /// Zero the whole usable size.
+    pub zero: bool,
+    /// Allocation class, 0 for the default.
+    pub class: u16,
+    /// Arena, 0 for the thread's own.
+    pub arena: u16,
+}
+
+impl Request {
+    /// For an object of the library.
+    pub fn internal(size: u64) -> Request {
+        Request { size, type_num: 0, zero: false, class: 0, arena: 0 }
+    }
+}
+
+/// An open heap with its lanes.
+pub struct Heap {
+    region: Region,
+    /// Offset of the heap header.
+    start: u64,
+    size: u64,
+    pub lanes: Lanes,
+    classes: class::Classes,
+    zones: Vec<zone::Zone>,
+    /// No zone below it is left to scan.
+    next_zone: AtomicU32,
+    free: Mutex<huge::FreeBlocks>,
+    arenas: Vec<arena::Arena>,
+    next_arena: AtomicU32,
+    recyclers: Vec<Mutex<Vec<(u32, u32)>>>,
+    undo_extension: AtomicU64,
+}
+
+impl Heap {
+    /// Opens a heap that [`check`] found sound and whose lanes' redo logs were
+    /// recovered. `arenas` is at least 1.
+    pub fn boot(region: Region, start: u64, size: u64, lanes: Lanes, arenas: u32) -> Result<Heap, Error> {
+        let mut heap = Heap {
+            region,
+            start,
+            size,
+            lanes,
+            classes: class::Classes::new().ok_or(Error::OutOfMemory)?,
+            zones: Vec::new(),
+            next_zone: AtomicU32::new(0),
+            free: Mutex::default(),
+            arenas: Vec::new(),
+            next_arena: AtomicU32::new(0),
+            recyclers: Vec::new(),
+            undo_extension: AtomicU64::new(UNDO_EXTENSION),
+        };
+        let zones = layout::zone_count(size);
+        fill(&mut heap.zones, zones as usize, |z| {
+            zone::Zone::new(start, z as u32, layout::zone_chunks(size, z as u64) as u32)
+        })?;
+        fill(&mut heap.arenas, arenas.max(1) as usize, |_| arena::Arena::new())?;
+        fill(&mut heap.recyclers, RECYCLERS, |_| Mutex::default())?;
+        heap.grow_zones();
+        Ok(heap)
+    }
+
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Offsets of the heap's first byte and behind its last.
+    pub fn range(&self) -> (u64, u64) {
+        (self.start, self.start + self.size)
+    }
+
+    /// Releases what is still linked to the logs of a lane after recovery.
+    pub fn release_chain(&self, bounds: &Bounds, lane: u64) -> Result<(), Error> {
+        let mut internal: Option<Redo> = None;
+        while let Some(linked) = crate::ulog::free_chain_of(&self.region, bounds, lane)? {
+            if linked.user_buffer {
+                // The application's own object: unlinked, never freed.
+                self.region.persist_word(linked.field, 0);
+                continue;
+            }
+            let redo = match &mut internal {
+                Some(redo) => redo,
+                None => internal.insert(Redo::internal_of(bounds, lane)?),
+            };
+            self.release_log(redo, linked.field, linked.link)?;
+        }
+        Ok(())
+    }
+
+    fn undo_extension(&self) -> u64 {
+        self.undo_extension.load(Ordering::Relaxed)
+    }
+
+    fn free_blocks(&self) -> MutexGuard<'_, huge::FreeBlocks> {
+        lock(&self.free)
+    }
+
+    fn recycler(&self, class: u8) -> MutexGuard<'_, Vec<(u32, u32)>> {
+        lock(&self.recyclers[class as usize])
+    }
+}
+
+/// Panics abort, so that no lock is ever poisoned.
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn fill<T>(v: &mut Vec<T>, n: usize, f: impl FnMut(usize) -> T) -> Result<(), Error> {
+    v.try_reserve_exact(n).map_err(|_| Error::OutOfMemory)?;
+    v.extend((0..n).map(f));
+    Ok(())
+}
+
+/// A box that does not abort when memory runs out.
+pub(crate) fn try_box<T>(value: T) -> Option<*mut T> {
+    let layout = Layout::new::<T>();
+    assert!(layout.size() > 0);
+    // SAFETY: the size is not zero.
+    let p = unsafe { std::alloc::alloc(layout) }.cast::<T>();
+    if p.is_null() {
+        return None;
+    }
+    // SAFETY: fresh memory of T's layout.
+    unsafe { p.write(value) };
+    Some(p)
+}

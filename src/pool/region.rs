@@ -135,6 +135,14 @@ impl Region {
         unsafe { self.domain.copy(self.at(off, src.len() as u64), src.as_ptr(), src.len(), MemFlags::empty()) }
     }
 
+    /// Moves `len` bytes inside the pool, flushed, not drained.
+    #[inline]
+    pub fn copy_within(&self, to: u64, from: u64, len: u64) {
+        let (dst, src) = (self.at(to, len), self.at(from, len));
+        // SAFETY: `at` checked both ranges.
+        unsafe { self.domain.copy(dst, src, len as usize, MemFlags::empty()) }
+    }
+
     /// Fills `len` bytes at `off`, flushed, not drained.
     #[inline]
     pub fn fill(&self, off: u64, byte: u8, len: u64) {

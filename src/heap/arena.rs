@@ -1,0 +1,379 @@
+//! Arenas: each thread allocates from the runs of one of them, so that
+//! threads seldom meet.
+
+use std::cell::UnsafeCell;
+use std::ptr::null_mut;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::block::{Block, Place};
+use super::class::{HUGE, NO_CLASS};
+use super::layout::{CHUNK, HeaderType, MAX_ALLOC, MAX_UNITS, RUN_HEADER};
+use super::run::{self, RunMap};
+use super::zone::{Slot, SlotState, Zone};
+use super::{Error, Heap, Request};
+use crate::lock::RawLock;
+use crate::thread::{self, UNASSIGNED};
+
+/// The runs that serve one arena, one per class.
+pub struct Arena {
+    lock: RawLock,
+    active: UnsafeCell<[*mut RunMap; NO_CLASS as usize]>,
+}
+
+// SAFETY: `active` is only touched with the lock held.
+unsafe impl Sync for Arena {}
+// SAFETY: the maps belong to the slots of their runs.
+unsafe impl Send for Arena {}
+
+impl Arena {
+    pub fn new() -> Arena {
+        Arena { lock: RawLock::default(), active: UnsafeCell::new([null_mut(); NO_CLASS as usize]) }
+    }
+
+    /// The run that serves `class`.
+    fn active(&self, class: u8) -> *mut RunMap {
+        // SAFETY: the caller holds the arena's lock.
+        unsafe { (&*self.active.get())[class as usize] }
+    }
+
+    fn set_active(&self, class: u8, map: *mut RunMap) {
+        // SAFETY: the caller holds the arena's lock.
+        unsafe { (&mut *self.active.get())[class as usize] = map }
+    }
+}
+
+impl Heap {
+    /// The arena of the calling thread, or the one that was asked for.
+    fn arena_for(&self, wanted: u32) -> Result<usize, Error> {
+        let n = self.arenas.len() as u32;
+        if wanted != 0 {
+            return if wanted <= n { Ok(wanted as usize - 1) } else { Err(Error::NoArena(wanted)) };
+        }
+        let assigned = thread::with_record(self.lanes.id(), |r| {
+            if r.arena == UNASSIGNED {
+                r.arena = self.next_arena.fetch_add(1, Relaxed) % n;
+            }
+            r.arena
+        });
+        Ok(assigned.unwrap_or(0) as usize)
+    }
+
+    /// Reserves a block: it is taken out of the volatile state, media does not
+    /// change but for free space being split or turned into runs.
+    pub fn reserve(&self, req: &Request) -> Result<Block, Error> {
+        if req.size == 0 {
+            return Err(Error::SizeZero);
+        }
+        if req.size > MAX_ALLOC {
+            return Err(Error::TooLarge);
+        }
+        let id = match req.class {
+            0 => self.classes.for_size(req.size),
+            id if id < NO_CLASS as u16 => id as u8,
+            _ => return Err(Error::NoClass(req.size)),
+        };
+        let arena = self.arena_for(req.arena as u32)?;
+        if id == HUGE {
+            return self.reserve_huge(req.size);
+        }
+        let g = &self.classes.get(id).ok_or(Error::NoClass(req.size))?.run;
+        let header = g.header();
+        let units = (req.size + header.size()).div_ceil(g.unit);
+        let most = if header == HeaderType::None { 1 } else { MAX_UNITS.min(g.units) as u64 };
+        if units > most {
+            return Err(Error::ClassUnsuitable(req.size));
+        }
+        self.reserve_units(arena, id, units as u32).ok_or(Error::Full(req.size))
+    }
+
+    fn reserve_huge(&self, size: u64) -> Result<Block, Error> {
+        let header = HeaderType::Compact;
+        let chunks = (size + header.size()).div_ceil(CHUNK) as u32;
+        let (z, chunk) = self.reserve_chunks(chunks, None).ok_or(Error::Full(size))?;
+        Ok(Block {
+            start: self.zones[z as usize].chunk(chunk),
+            size: chunks as u64 * CHUNK,
+            zone: z,
+            chunk,
+            header,
+            place: Place::Huge { chunks },
+        })
+    }
+
+    /// Chunks from the free blocks, from zones not yet looked at, and at last
+    /// from runs that became empty. `locked` is the arena whose lock the
+    /// caller holds.
+    fn reserve_chunks(&self, chunks: u32, locked: Option<usize>) -> Option<(u32, u32)> {
+        loop {
+            if let Some(found) = self.free_blocks().reserve(&self.region, &self.zones, chunks) {
+                return Some(found);
+            }
+            if !self.scan_next_zone() {
+                break;
+            }
+        }
+        self.reclaim_empty_runs(locked);
+        self.free_blocks().reserve(&self.region, &self.zones, chunks)
+    }
+
+    fn reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
+        let a = &self.arenas[arena];
+        a.lock.lock();
+        // SAFETY: an arena's runs keep their maps while they serve it.
+        let mut map = unsafe { a.active(class).as_ref() };
+        let unit = match map.and_then(|m| m.take(units)) {
+            Some(unit) => Some(unit),
+            None => {
+                let m = self.refill(arena, class, units);
+                // SAFETY: as above.
+                map = unsafe { m.as_ref() };
+                map.and_then(|m| m.take(units))
+            }
+        };
+        let block = map.zip(unit).map(|(m, unit)| block_of(m, unit, units));
+        a.lock.unlock();
+        block
+    }
+
+    /// Gives the arena a run from which `units` can be taken; null if there is
+    /// none to be had. The arena's lock is held.
+    #[cold]
+    fn refill(&self, arena: usize, class: u8, units: u32) -> *mut RunMap {
+        let a = &self.arenas[arena];
+        let current = a.active(class);
+        // SAFETY: an arena's runs keep their maps while they serve it.
+        if let Some(map) = unsafe { current.as_ref() } {
+            let slot = self.slot_of(map);
+            slot.lock.with(|| map.merge());
+            if map.fits(units) {
+                return current;
+            }
+            self.detach(slot, map);
+            a.set_active(class, null_mut());
+        }
+        let next = self.next_run(arena, class, units);
+        a.set_active(class, next);
+        next
+    }
+
+    fn slot_of(&self, map: &RunMap) -> &Slot {
+        match self.zones[map.zone as usize].slot(map.chunk) {
+            Some(slot) => slot,
+            None => unreachable!("a run with a map is in a scanned zone"),
+        }
+    }
+
+    /// A run stops serving its arena.
+    fn detach(&self, slot: &Slot, map: &RunMap) {
+        slot.lock.with(|| {
+            let free = map.free_units();
+            slot.set_state(SlotState::Full);
+            if free > 0 {
+                self.list(slot, map.zone, map.chunk);
+            }
+        });
+    }
+
+    /// Puts a run with free units on the recycler's list. The slot's lock is
+    /// held. Without memory the run stays "full" until the next free in it.
+    pub(super) fn list(&self, slot: &Slot, zone: u32, chunk: u32) {
+        let mut runs = self.recycler(slot.class());
+        if runs.try_reserve(1).is_ok() {
+            runs.push((zone, chunk));
+            slot.set_state(SlotState::Listed);
+        }
+    }
+
+    fn next_run(&self, arena: usize, class: u8, units: u32) -> *mut RunMap {
+        loop {
+            let run = self.recycled_run(class, units);
+            if !run.is_null() {
+                return run;
+            }
+            let run = self.new_run(class, None);
+            if !run.is_null() {
+                return run;
+            }
+            if !self.scan_next_zone() {
+                break;
+            }
+        }
+        let run = self.new_run(class, Some(arena));
+        if run.is_null() { self.steal(arena, class, units) } else { run }
+    }
+
+    /// A listed run of the class that has room.
+    fn recycled_run(&self, class: u8, units: u32) -> *mut RunMap {
+        loop {
+            let mut runs = self.recycler(class);
+            let Some(i) = runs.iter().rposition(|&(z, c)| self.may_fit(z, c, units)) else {
+                return null_mut();
+            };
+            let (z, c) = runs.swap_remove(i);
+            drop(runs);
+            let run = self.activate(&self.zones[z as usize], c, class);
+            if !run.is_null() {
+                return run;
+            }
+        }
+    }
+
+    /// A glance at a listed run: nothing is reserved from it meanwhile, so
+    /// room can only grow.
+    fn may_fit(&self, z: u32, c: u32, units: u32) -> bool {
+        let zone = &self.zones[z as usize];
+        let Some(slot) = zone.slot(c) else { return false };
+        match (slot.map(), self.classes.get(slot.class())) {
+            (Some(map), _) => map.fits(units),
+            (None, Some(class)) => {
+                run::media_fits(&self.region, zone.chunk(c) + RUN_HEADER, &class.run, units)
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes a run serve an arena, with all units that came back.
+    fn activate(&self, zone: &Zone, chunk: u32, class: u8) -> *mut RunMap {
+        let (Some(slot), Some(c)) = (zone.slot(chunk), self.classes.get(class)) else { return null_mut() };
+        slot.lock.with(|| {
+            if slot.map.load(Relaxed).is_null()
+                && let Some(map) = RunMap::read(&self.region, zone, chunk, class, c.run)
+            {
+                slot.map.store(map, Relaxed);
+            }
+            match slot.map() {
+                Some(map) => {
+                    map.merge();
+                    slot.set_state(SlotState::Active);
+                }
+                None => self.list(slot, zone.index, chunk), // out of memory
+            }
+            slot.map.load(Relaxed)
+        })
+    }
+
+    /// A new run, from free chunks; with `locked`, from emptied runs too.
+    fn new_run(&self, class: u8, locked: Option<usize>) -> *mut RunMap {
+        let Some(g) = self.classes.get(class).map(|c| c.run) else { return null_mut() };
+        let found = match locked {
+            None => self.free_blocks().reserve(&self.region, &self.zones, g.chunks),
+            Some(_) => self.reserve_chunks(g.chunks, locked),
+        };
+        let Some((z, chunk)) = found else { return null_mut() };
+        let zone = &self.zones[z as usize];
+        run::create(&self.region, zone, chunk, &g);
+        if let Some(slot) = zone.slot(chunk) {
+            slot.set_class(class);
+        }
+        self.activate(zone, chunk, class)
+    }
+
+    /// Another arena's run, when nothing else has room. Arenas are only tried,
+    /// as another thread may be here with the locks the other way round.
+    fn steal(&self, arena: usize, class: u8, units: u32) -> *mut RunMap {
+        for (i, other) in self.arenas.iter().enumerate() {
+            if i == arena || !other.lock.try_lock() {
+                continue;
+            }
+            let run = other.active(class);
+            // SAFETY: an arena's runs keep their maps while they serve it.
+            let fits = unsafe { run.as_ref() }.is_some_and(|map| {
+                self.slot_of(map).lock.with(|| map.merge());
+                map.fits(units)
+            });
+            if fits {
+                other.set_active(class, null_mut());
+            }
+            other.lock.unlock();
+            if fits {
+                return run;
+            }
+        }
+        null_mut()
+    }
+
+    /// Turns runs without an allocated or reserved unit into free chunks.
+    fn reclaim_empty_runs(&self, locked: Option<usize>) {
+        for (i, a) in self.arenas.iter().enumerate() {
+            if Some(i) != locked && !a.lock.try_lock() {
+                continue;
+            }
+            for class in 1..NO_CLASS {
+                // SAFETY: an arena's runs keep their maps while they serve it.
+                if let Some(map) = unsafe { a.active(class).as_ref() } {
+                    let slot = self.slot_of(map);
+                    if slot.lock.with(|| map.free_units()) == map.geometry.units {
+                        self.detach(slot, map);
+                        a.set_active(class, null_mut());
+                    }
+                }
+            }
+            if Some(i) != locked {
+                a.lock.unlock();
+            }
+        }
+        for class in 1..=NO_CLASS {
+            self.reclaim_listed(class);
+        }
+    }
+
+    fn reclaim_listed(&self, class: u8) {
+        let mut from = 0;
+        loop {
+            let mut runs = self.recycler(class);
+            let Some(i) = (from..runs.len()).find(|&i| self.is_empty_run(runs[i])) else { return };
+            let (z, c) = runs.swap_remove(i);
+            drop(runs);
+            self.run_to_free(&self.zones[z as usize], c);
+            from = i;
+        }
+    }
+
+    /// Whether a listed run has neither an allocated nor a reserved unit. Its
+    /// lock is only tried: whoever holds it may be about to list a run.
+    fn is_empty_run(&self, (z, c): (u32, u32)) -> bool {
+        let zone = &self.zones[z as usize];
+        let Some(slot) = zone.slot(c).filter(|s| s.lock.try_lock()) else { return false };
+        let empty = match slot.map() {
+            Some(map) => map.free_units() == map.geometry.units,
+            None => self.is_empty_on_media(zone, c),
+        };
+        slot.lock.unlock();
+        empty
+    }
+
+    /// Whether no unit of a run is allocated; what nothing is reserved in is
+    /// as media says.
+    pub(super) fn is_empty_on_media(&self, zone: &Zone, c: u32) -> bool {
+        let h = zone.header(&self.region, c);
+        self.geometry(zone.index, c, h).is_some_and(|g| {
+            run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &g) == g.units
+        })
+    }
+
+    /// An empty run that serves nobody becomes a free block.
+    fn run_to_free(&self, zone: &Zone, c: u32) {
+        if let Some(slot) = zone.slot(c) {
+            slot.lock.with(|| {
+                slot.set_state(SlotState::NoRun);
+                slot.set_class(NO_CLASS);
+                RunMap::free(slot.map.swap(null_mut(), Relaxed));
+            });
+        }
+        let mut blocks = self.free_blocks();
+        let size = zone.header(&self.region, c).size;
+        zone.persist_free(&self.region, c, size);
+        blocks.release(&self.region, zone, c, size);
+    }
+}
+
+fn block_of(map: &RunMap, unit: u32, units: u32) -> Block {
+    Block {
+        start: map.first_unit + unit as u64 * map.geometry.unit,
+        size: units as u64 * map.geometry.unit,
+        zone: map.zone,
+        chunk: map.chunk,
+        header: map.geometry.header(),
+        place: Place::Run { unit, units, word: map.bitmap + 8 * (unit / 64) as u64 },
+    }
+}

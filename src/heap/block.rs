@@ -1,0 +1,229 @@
+//! Blocks: the place of an object, found from its offset, and its header.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::layout::{
+    RunGeometry, 
+    CHUNK, ChunkHeader, FREE, HeaderType, MAX_UNITS, RUN, RUN_DATA, RUN_HEADER, USED, ZONE_META, ZONE_SIZE, HEAP_HEADER,
+};
+use super::run::{self, mask};
+use super::zone::SlotState;
+use super::{Error, Heap};
+
+/// Object flag: not the application's (root, log extensions).
+pub const INTERNAL: u16 = 0x8000;
+const SIZE_MASK: u64 = (1 << 48) - 1;
+
+/// Where a block is and what changes on media make it allocated or free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Offset of the block: of its object header, if it has one.
+    pub start: u64,
+    /// Bytes, object header included.
+    pub size: u64,
+    pub zone: u32,
+    /// First chunk, of the run or of the huge block.
+    pub chunk: u32,
+    pub header: HeaderType,
+    pub place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Huge { chunks: u32 },
+    /// Bits of the word of the run's bitmap at offset `word`.
+    Run { unit: u32, units: u32, word: u64 },
+}
+
+impl Block {
+    /// Offset of the user's data.
+    #[inline]
+    pub fn user(&self) -> u64 {
+        self.start + self.header.size()
+    }
+
+    /// Bytes that the user may use.
+    #[inline]
+    pub fn usable(&self) -> u64 {
+        self.size - self.header.size()
+    }
+
+    #[inline]
+    pub fn bits(unit: u32, units: u32) -> u64 {
+        mask(unit % 64, units)
+    }
+}
+
+/// What an object header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ObjectHeader {
+    pub size: u64,
+    pub flags: u16,
+    pub type_num: u64,
+}
+
+/// The words of a compact header.
+#[inline]
+pub fn compact_words(size: u64, flags: u16, type_num: u64) -> [u64; 2] {
+    [size | (flags as u64) << 48, type_num]
+}
+
+impl Heap {
+    /// Writes the object header of a reserved block; not flushed.
+    #[inline]
+    pub fn write_header(&self, b: &Block, type_num: u64, flags: u16) {
+        match b.header {
+            HeaderType::Compact => {
+                let [size, extra] = compact_words(b.size, flags, type_num);
+                self.region.store(b.start, size);
+                self.region.store(b.start + 8, extra);
+            }
+            HeaderType::Legacy => {
+                self.region.store(b.start + 8, b.size);
+                self.region.store(b.start + 48, (flags as u64) << 48);
+                self.region.store(b.start + 56, type_num);
+            }
+            HeaderType::None => {}
+        }
+    }
+
+    /// Reads the header of a block that starts at `start`.
+    #[inline]
+    fn read_header(&self, start: u64, header: HeaderType, unit: u64) -> Option<ObjectHeader> {
+        let word = |off| self.region.try_word(start.wrapping_add(off)).map(|w| w.load(Relaxed));
+        Some(match header {
+            HeaderType::Compact => {
+                let w = word(0)?;
+                ObjectHeader { size: w & SIZE_MASK, flags: (w >> 48) as u16, type_num: word(8)? }
+            }
+            HeaderType::Legacy => ObjectHeader {
+                size: word(8)?,
+                flags: (word(48)? >> 48) as u16,
+                type_num: word(56)?,
+            },
+            HeaderType::None => ObjectHeader { size: unit, flags: 0, type_num: 0 },
+        })
+    }
+
+    /// The object header of a block.
+    pub fn header_of(&self, b: &Block) -> ObjectHeader {
+        let none = ObjectHeader { size: b.size, flags: 0, type_num: 0 };
+        self.read_header(b.start, b.header, b.size).unwrap_or(none)
+    }
+
+    /// Zone index and chunk of an offset, which may lie anywhere.
+    #[inline]
+    fn place_of(&self, off: u64) -> Option<(u32, u32)> {
+        let rel = off.checked_sub(self.start + HEAP_HEADER)?;
+        let (z, rel) = if rel < ZONE_SIZE { (0, rel) } else { (rel / ZONE_SIZE, rel % ZONE_SIZE) };
+        let chunk = rel.checked_sub(ZONE_META)? / CHUNK;
+        let zone = self.zones.get(z as usize)?;
+        (chunk < zone.chunks as u64).then_some((z as u32, chunk as u32))
+    }
+
+    /// The header of the block or run that chunk `c` belongs to, and its
+    /// first chunk.
+    #[inline]
+    fn owner_of(&self, z: u32, c: u32) -> Option<(u32, ChunkHeader)> {
+        let zone = &self.zones[z as usize];
+        let h = zone.header(&self.region, c);
+        if h.kind != RUN_DATA {
+            return Some((c, h));
+        }
+        let first = c.checked_sub(h.size)?;
+        let run = zone.header(&self.region, first);
+        (run.kind == RUN && run.size > h.size).then_some((first, run))
+    }
+
+    /// The block whose user data starts at `off`, an offset from the user or
+    /// from media.
+    pub fn block_at(&self, off: u64) -> Result<Block, Error> {
+        self.find_block(off).map_err(|what| Error::NoObject(off, what))
+    }
+
+    fn find_block(&self, off: u64) -> Result<Block, &'static str> {
+        let (z, c) = self.place_of(off).ok_or("outside of the zones")?;
+        let (chunk, h) = self.owner_of(z, c).ok_or("stray part of a run")?;
+        let zone = &self.zones[z as usize];
+        let header = HeaderType::of_flags(h.flags);
+        let start = off.wrapping_sub(header.size());
+        let base = zone.chunk(chunk);
+        match h.kind {
+            USED | FREE if start == base => {
+                if h.size == 0 || h.size > zone.chunks - chunk {
+                    return Err("huge block larger than its zone");
+                }
+                let size = h.size as u64 * CHUNK;
+                let place = Place::Huge { chunks: h.size };
+                Ok(Block { start, size, zone: z, chunk, header, place })
+            }
+            RUN => {
+                let g = self.geometry(z, chunk, h).ok_or("run with an impossible geometry")?;
+                let from_first = start.checked_sub(g.first_unit(base)).ok_or("inside a run's header")?;
+                let unit = from_first / g.unit;
+                if from_first % g.unit != 0 || unit >= g.units as u64 {
+                    return Err("not at a unit's start");
+                }
+                let found = self.read_header(start, header, g.unit).ok_or("no header")?;
+                let units = self.units_of(&found, unit as u32, &g).ok_or("object header with a wrong size")?;
+                let word = base + RUN_HEADER + 8 * (unit / 64);
+                let place = Place::Run { unit: unit as u32, units, word };
+                Ok(Block { start, size: units as u64 * g.unit, zone: z, chunk, header, place })
+            }
+            _ => Err("no block starts there"),
+        }
+    }
+
+    /// Units of the object at `unit`, if its header is possible there.
+    pub(super) fn units_of(
+        &self,
+        found: &ObjectHeader,
+        unit: u32,
+        g: &RunGeometry,
+    ) -> Option<u32> {
+        let units = found.size.div_ceil(g.unit);
+        let fits = units > 0 && (unit % 64) as u64 + units <= MAX_UNITS as u64 && unit as u64 + units <= g.units as u64;
+        fits.then_some(units as u32)
+    }
+
+    /// Geometry of a run: of its class if the zone was scanned and the class
+    /// is known, else from media, checked.
+    #[inline]
+    pub(super) fn geometry(&self, z: u32, chunk: u32, h: ChunkHeader) -> Option<RunGeometry> {
+        let zone = &self.zones[z as usize];
+        if let Some(slot) = zone.slot(chunk)
+            && slot.state() != SlotState::NoRun
+            && let Some(c) = self.classes.get(slot.class())
+        {
+            return Some(c.run);
+        }
+        run::read_geometry(&self.region, zone, chunk, h)
+    }
+
+    /// Usable size of the object at `off`; 0 if there is none.
+    pub fn usable_size(&self, off: u64) -> u64 {
+        match self.peek(off) {
+            Some((h, size)) => h.size.saturating_sub(size),
+            None => 0,
+        }
+    }
+
+    /// Type number of the object at `off`; 0 if there is none.
+    pub fn type_num(&self, off: u64) -> u64 {
+        self.peek(off).map_or(0, |(h, _)| h.type_num)
+    }
+
+    /// The object header behind an offset, without looking up the block.
+    #[inline]
+    fn peek(&self, off: u64) -> Option<(ObjectHeader, u64)> {
+        let (z, c) = self.place_of(off)?;
+        let (chunk, h) = self.owner_of(z, c)?;
+        let header = HeaderType::of_flags(h.flags);
+        let unit = match header {
+            HeaderType::None if h.kind == RUN => self.geometry(z, chunk, h)?.unit,
+            _ => 0,
+        };
+        let found = self.read_header(off.wrapping_sub(header.size()), header, unit)?;
+        Some((found, header.size()))
+    }
+}

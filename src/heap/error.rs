@@ -1,0 +1,54 @@
+//! What can go wrong in a heap.
+
+use thiserror::Error;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    #[error("heap: invalid header's checksum")]
+    HeaderChecksum,
+    #[error("heap: invalid signature")]
+    Signature,
+    #[error("heap: invalid header: {field} is {found}, expected {expected}")]
+    Header { field: &'static str, found: u64, expected: u64 },
+    #[error("heap: invalid heap size: {found} bytes, expected {min} to {max}")]
+    Size { found: u64, min: u64, max: u64 },
+    #[error("heap: invalid zone magic: zone {zone} has {found:#x}, expected {expected:#x}")]
+    ZoneMagic { zone: u32, found: u32, expected: u32 },
+    #[error("heap: invalid zone size: zone {zone} has {found} chunks, expected 1 to {max}")]
+    ZoneSize { zone: u32, found: u32, max: u32 },
+    #[error("heap: {what}: zone {zone} chunk {chunk} has {found:#x}")]
+    Chunk { what: &'static str, zone: u32, chunk: u32, found: u64 },
+    #[error("no object at offset {0:#x}: {1}")]
+    NoObject(u64, &'static str),
+    #[error("requested size too large")]
+    TooLarge,
+    #[error("allocation with size 0")]
+    SizeZero,
+    #[error("no allocation class for size {0} bytes")]
+    NoClass(u64),
+    #[error("allocation class not suitable for size {0} bytes")]
+    ClassUnsuitable(u64),
+    #[error("no such arena: {0}")]
+    NoArena(u32),
+    #[error("the pool has no free space for {0} bytes, and a single-file pool cannot be extended")]
+    Full(u64),
+    #[error("out of memory")]
+    OutOfMemory,
+    #[error("the constructor cancelled the allocation")]
+    Canceled,
+    #[error("log extension disabled and the log is full")]
+    LogFull,
+    #[error(transparent)]
+    Log(#[from] crate::ulog::Error),
+}
+
+impl Error {
+    pub fn errno(&self) -> i32 {
+        match self {
+            Error::TooLarge | Error::Full(_) | Error::OutOfMemory | Error::LogFull => libc::ENOMEM,
+            Error::Canceled => libc::ECANCELED,
+            Error::Log(e) => e.errno(),
+            _ => libc::EINVAL,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Free blocks of whole chunks: finding, splitting, coalescing.
+
+use super::layout::{ChunkHeader, FOOTER, FREE};
+use super::zone::Zone;
+use crate::pool::Region;
+
+/// The free blocks of all scanned zones, by size, then position. What is not
+/// in here is not free, whatever a footer on media says.
+#[derive(Debug, Default)]
+pub struct FreeBlocks {
+    sorted: Vec<u64>,
+}
+
+const ZONE_SHIFT: u32 = 20;
+const SIZE_SHIFT: u32 = 40;
+
+fn key(zone: u32, chunk: u32, size: u32) -> u64 {
+    (size as u64) << SIZE_SHIFT | (zone as u64) << ZONE_SHIFT | chunk as u64
+}
+
+impl FreeBlocks {
+    /// Notes a free block. Without memory for the note the block cannot be
+    /// used until the pool is opened again; on media it is free all the same.
+    pub fn insert(&mut self, zone: u32, chunk: u32, size: u32) {
+        if self.sorted.try_reserve(1).is_ok() {
+            let k = key(zone, chunk, size);
+            if let Err(i) = self.sorted.binary_search(&k) {
+                self.sorted.insert(i, k);
+            }
+        }
+    }
+
+    fn remove(&mut self, zone: u32, chunk: u32, size: u32) -> bool {
+        match self.sorted.binary_search(&key(zone, chunk, size)) {
+            Ok(i) => {
+                self.sorted.remove(i);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Takes the smallest block of at least `size` chunks: zone, chunk, size.
+    fn take(&mut self, size: u32) -> Option<(u32, u32, u32)> {
+        let i = self.sorted.partition_point(|&k| k < key(0, 0, size));
+        if i == self.sorted.len() {
+            return None;
+        }
+        let k = self.sorted.remove(i);
+        let field = |shift: u32| (k >> shift) as u32 & ((1 << ZONE_SHIFT) - 1);
+        Some((field(ZONE_SHIFT), field(0), (k >> SIZE_SHIFT) as u32))
+    }
+
+    /// Reserves a block of exactly `size` chunks, split from a larger one if
+    /// need be: zone and chunk.
+    pub fn reserve(&mut self, region: &Region, zones: &[Zone], size: u32) -> Option<(u32, u32)> {
+        let (z, chunk, have) = self.take(size)?;
+        let zone = zones.get(z as usize)?;
+        if have > size {
+            // The right part's header lies inside the block until the left
+            // part's header, stored after it is durable, gives it a life of
+            // its own.
+            zone.persist_free(region, chunk + size, have - size);
+            // Durable before the right part can be allocated, by whomever.
+            zone.persist_free(region, chunk, size);
+            self.insert(z, chunk + size, have - size);
+        }
+        Some((z, chunk))
+    }
+
+    /// Takes in a block whose header on media says FREE, durably, and merges
+    /// it with its free neighbours.
+    pub fn release(&mut self, region: &Region, zone: &Zone, chunk: u32, size: u32) {
+        let (mut first, mut total) = (chunk, size);
+        if chunk + size < zone.chunks {
+            let right = zone.header(region, chunk + size);
+            if right.kind == FREE && self.remove(zone.index, chunk + size, right.size) {
+                total += right.size;
+            }
+        }
+        if chunk > 0 {
+            let left = zone.header(region, chunk - 1);
+            // A block of one chunk has no footer; a footer is believed only
+            // if the block is known to be free.
+            let n = if left.kind == FOOTER { left.size } else { 1 };
+            if n <= chunk && self.remove(zone.index, chunk - n, n) {
+                first -= n;
+                total += n;
+            }
+        }
+        if total != size {
+            let flags = zone.header(region, first).flags;
+            // One store swallows the neighbours' headers.
+            zone.persist_header(region, first, ChunkHeader { kind: FREE, flags, size: total });
+        }
+        zone.set_footer(region, first, total);
+        self.insert(zone.index, first, total);
+    }
+}

@@ -1,0 +1,25 @@
+//! What can be wrong with a log.
+
+use thiserror::Error;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    #[error("lane {lane}: {log} log entry at {at:#x} targets {target:#x}, which no log may change")]
+    Target { lane: u64, log: &'static str, at: u64, target: u64 },
+    #[error("lane {lane}: {log} log links {next:#x}, which is no log")]
+    Link { lane: u64, log: &'static str, next: u64 },
+    #[error("out of memory")]
+    OutOfMemory,
+    #[error("this thread holds lanes of too many pools at once")]
+    TooManyPools,
+}
+
+impl Error {
+    pub fn errno(&self) -> i32 {
+        match self {
+            Error::Target { .. } | Error::Link { .. } => libc::EINVAL,
+            Error::OutOfMemory => libc::ENOMEM,
+            Error::TooManyPools => libc::EBUSY,
+        }
+    }
+}

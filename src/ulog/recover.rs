@@ -1,0 +1,224 @@
+//! Recovery of the logs of one lane (format 3.10). Everything read here is
+//! hostile until checked: a log is carried out only after all its targets
+//! were found to be places that logs may change.
+
+use std::sync::atomic::Ordering;
+
+use super::entry::{BUF_HEADER, Found, Op, entry_at, valid_extension};
+use super::{
+    CAPACITY, EXTERNAL, EXTERNAL_CAPACITY, Error, FLAGS, GEN_NUM, HEADER, INTERNAL, INTERNAL_CAPACITY,
+    LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER,
+};
+use crate::pool::{Region, checksum::Sum};
+
+/// What recovery needs to know of the pool around a lane.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// All lanes.
+    pub lanes: (u64, u64),
+    /// The heap, headers of zones included.
+    pub heap: (u64, u64),
+    /// Words of the descriptor that redo logs may change.
+    pub words: [u64; 2],
+}
+
+impl Bounds {
+    fn allows_word(&self, at: u64) -> bool {
+        let inside = |(from, to): (u64, u64)| from <= at && at < to && to - at >= 8;
+        at & 7 == 0 && (inside(self.lanes) || inside(self.heap) || self.words.contains(&at))
+    }
+
+    fn allows_range(&self, at: u64, len: u64) -> bool {
+        self.heap.0 <= at && at <= self.heap.1 && len <= self.heap.1 - at
+    }
+}
+
+/// One lane as recovery sees it.
+#[derive(Clone, Copy)]
+struct Chain<'a> {
+    region: &'a Region,
+    bounds: &'a Bounds,
+    lane: u64,
+    name: &'static str,
+    head: u64,
+    capacity: u64,
+    gen_num: u64,
+}
+
+impl Chain<'_> {
+    /// Calls `f` for each entry of the valid prefix of the chain.
+    fn each(&self, mut f: impl FnMut(Found) -> Result<(), Error>) -> Result<(), Error> {
+        let (mut data, mut capacity) = (self.head + HEADER, self.capacity);
+        let mut next = self.region.load(self.head + NEXT);
+        // Logs of a chain do not overlap, so a longer one has a loop.
+        let mut budget = self.region.len() as u64;
+        loop {
+            let (mut at, end) = (data, data + capacity);
+            while let Some(e) = entry_at(self.region, at, end, self.gen_num) {
+                f(e)?;
+                at += e.size;
+            }
+            if at < end || next == 0 {
+                return Ok(());
+            }
+            let (log, cap, after) = self.link(next)?;
+            budget = budget.checked_sub(cap + HEADER).ok_or_else(|| self.bad_link(next))?;
+            (data, capacity, next) = (log + HEADER, cap, after);
+        }
+    }
+
+    fn link(&self, next: u64) -> Result<(u64, u64, u64), Error> {
+        let heap = self.bounds.heap;
+        valid_extension(self.region, next, heap.0, heap.1).ok_or_else(|| self.bad_link(next))
+    }
+
+    fn bad_link(&self, next: u64) -> Error {
+        Error::Link { lane: self.lane, log: self.name, next }
+    }
+
+    fn bad_target(&self, e: &Found) -> Error {
+        Error::Target { lane: self.lane, log: self.name, at: e.at, target: e.target }
+    }
+}
+
+/// Carries out and invalidates the redo logs of a lane, if they are valid.
+/// Only after this was done for all lanes may undo logs be looked at: a redo
+/// log may hold the generation number that invalidates an undo log.
+pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
+    let start = bounds.lanes.0 + lane * LANE_SIZE;
+    for (name, head, base) in [
+        ("internal redo", start + INTERNAL, INTERNAL_CAPACITY),
+        ("external redo", start + EXTERNAL, EXTERNAL_CAPACITY),
+    ] {
+        let capacity = region.load(head + CAPACITY);
+        if capacity == 0 || capacity > base || !checksum_matches(region, head, capacity) {
+            continue; // never used, idle, or torn while it was written
+        }
+        let chain = Chain { region, bounds, lane, name, head, capacity, gen_num: 0 };
+        chain.each(|e| {
+            let ok = match e.op {
+                Op::Set | Op::And | Op::Or => bounds.allows_word(e.target),
+                Op::BufSet | Op::BufCpy => bounds.allows_range(e.target, e.len),
+            };
+            if ok { Ok(()) } else { Err(chain.bad_target(&e)) }
+        })?;
+        chain.each(|e| {
+            apply(region, &e);
+            Ok(())
+        })?;
+        // Targets durable before the log that repeats them is gone.
+        region.drain();
+        let next = region.load(head + NEXT);
+        region.fill(head, 0, HEADER);
+        region.store(head + NEXT, next);
+        region.persist(head, HEADER);
+    }
+    Ok(())
+}
+
+/// 3.5.4: the sum over the header and the valid prefix of the head log.
+fn checksum_matches(region: &Region, head: u64, capacity: u64) -> bool {
+    let (mut at, end) = (head + HEADER, head + HEADER + capacity);
+    while let Some(e) = entry_at(region, at, end, 0) {
+        at += e.size;
+    }
+    if at == head + HEADER {
+        return false;
+    }
+    let mut sum = Sum::default();
+    sum.add_u64(0);
+    // SAFETY: recovery is alone with the pool.
+    sum.add(unsafe { region.bytes(head + 8, at - head - 8) });
+    sum.value() == region.load(head)
+}
+
+fn apply(region: &Region, e: &Found) {
+    match e.op {
+        Op::Set | Op::And | Op::Or => {
+            let value = region.load(e.at + 8);
+            let word = region.word(e.target);
+            let old = word.load(Ordering::Relaxed);
+            let new = match e.op {
+                Op::And => old & value,
+                Op::Or => old | value,
+                _ => value,
+            };
+            word.store(new, Ordering::Release);
+            region.flush(e.target, 8);
+        }
+        Op::BufCpy => {
+            // A memmove: an overlap, which only a forged log has, does no harm.
+            region.copy_within(e.target, e.at + BUF_HEADER, e.len);
+        }
+        Op::BufSet => {
+            let byte = region.load(e.at + BUF_HEADER) as u8;
+            region.fill(e.target, byte, e.len);
+        }
+    }
+}
+
+/// Restores the snapshots of a lane whose transaction did not commit, and
+/// makes sure that the lane's undo log can be used again.
+pub fn rollback_undo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
+    let head = bounds.lanes.0 + lane * LANE_SIZE + UNDO;
+    if region.load(head + CAPACITY) != UNDO_CAPACITY {
+        // Lanes of converted pools are all zero (11.3). Entries go first, so
+        // that the new capacity uncovers none.
+        region.fill(head + HEADER, 0, 64);
+        region.drain();
+        region.persist_word(head + CAPACITY, UNDO_CAPACITY);
+    }
+    let gen_num = region.load(head + GEN_NUM);
+    let chain =
+        Chain { region, bounds, lane, name: "undo", head, capacity: UNDO_CAPACITY, gen_num };
+    let mut found = false;
+    chain.each(|e| {
+        found = true;
+        let ok = matches!(e.op, Op::BufCpy | Op::BufSet) && bounds.allows_range(e.target, e.len);
+        if ok { Ok(()) } else { Err(chain.bad_target(&e)) }
+    })?;
+    if !found && region.load(head + NEXT) == 0 {
+        return Ok(());
+    }
+    chain.each(|e| {
+        apply(region, &e);
+        Ok(())
+    })?;
+    // The restored data must be durable before the entries lose their validity.
+    region.drain();
+    region.persist_word(head + GEN_NUM, gen_num.wrapping_add(1));
+    Ok(())
+}
+
+/// A linked extension that recovery still has to release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Linked {
+    /// Offset of the `next` field that holds the link.
+    pub field: u64,
+    pub link: u64,
+    pub user_buffer: bool,
+}
+
+/// The last extension linked to the lane's external redo or undo log, if any;
+/// both are idle. Called, and the extension released, until there is none.
+pub fn free_chain_of(region: &Region, bounds: &Bounds, lane: u64) -> Result<Option<Linked>, Error> {
+    let start = bounds.lanes.0 + lane * LANE_SIZE;
+    for (name, head) in [("external redo", start + EXTERNAL), ("undo", start + UNDO)] {
+        let chain = Chain { region, bounds, lane, name, head, capacity: 0, gen_num: 0 };
+        let (mut field, mut link) = (head + NEXT, region.load(head + NEXT));
+        if link == 0 {
+            continue;
+        }
+        let mut budget = region.len() as u64;
+        loop {
+            let (log, capacity, after) = chain.link(link)?;
+            budget = budget.checked_sub(capacity + HEADER).ok_or_else(|| chain.bad_link(link))?;
+            if after == 0 {
+                let user_buffer = region.load(log + FLAGS) & USER_BUFFER != 0;
+                return Ok(Some(Linked { field, link, user_buffer }));
+            }
+            (field, link) = (log + NEXT, after);
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,224 @@
+//! The redo log: value entries that take effect together (format 3.5).
+
+use std::sync::atomic::Ordering;
+
+use super::entry::{Op, VALUE_SIZE, target, words_as_bytes};
+use super::{CAPACITY, Error, HEADER, NEXT, align_up};
+use crate::flush::MemFlags;
+use crate::pool::{Region, checksum::Sum};
+
+/// Words of the volatile image before the first entry: the log header.
+const HEAD: usize = (HEADER / 8) as usize;
+/// How far back an entry for the same target is looked for.
+const MERGE_WINDOW: usize = 64;
+
+/// One lane's redo log: the operation being built, and where it will go.
+#[derive(Debug)]
+pub struct Redo {
+    log: u64,
+    base: u64,
+    /// Extensions in chain order: link as stored, offset, capacity.
+    extensions: Vec<(u64, u64, u64)>,
+    /// Header and entries as they will stand on media.
+    image: Vec<u64>,
+}
+
+impl Redo {
+    /// The log whose header is at `log`, with room for `base` bytes in place.
+    pub fn new(log: u64, base: u64) -> Result<Redo, Error> {
+        let mut image = Vec::new();
+        image.try_reserve(HEAD + (base / 8) as usize + 8).map_err(|_| Error::OutOfMemory)?;
+        image.resize(HEAD, 0);
+        Ok(Redo { log, base, extensions: Vec::new(), image })
+    }
+
+    /// The internal log of a lane, for recovery.
+    pub fn internal_of(bounds: &super::Bounds, lane: u64) -> Result<Redo, Error> {
+        Redo::new(bounds.lanes.0 + lane * super::LANE_SIZE + super::INTERNAL, super::INTERNAL_CAPACITY)
+    }
+
+    /// Bytes of entries that the log and its extensions hold.
+    pub fn capacity(&self) -> u64 {
+        self.base + self.extensions.iter().map(|e| e.2).sum::<u64>()
+    }
+
+    /// Makes volatile room for `count` more entries, so that adding them and
+    /// padding the image cannot fail.
+    pub fn reserve(&mut self, count: usize) -> Result<(), Error> {
+        self.image.try_reserve(2 * count + 16).map_err(|_| Error::OutOfMemory)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.image.len() == HEAD
+    }
+
+    /// Number of entries after merging.
+    pub fn len(&self) -> usize {
+        (self.image.len() - HEAD) / 2
+    }
+
+    pub fn clear(&mut self) {
+        self.image.truncate(HEAD);
+    }
+
+    /// Adds an entry, merged into the newest one for the same target if that
+    /// has the same operation (3.5.6).
+    #[inline]
+    pub fn add(&mut self, op: Op, to: u64, value: u64) {
+        let word = op.word(to);
+        let entries = &mut self.image[HEAD..];
+        let first = entries.len().saturating_sub(2 * MERGE_WINDOW);
+        for pair in entries[first..].chunks_exact_mut(2).rev() {
+            if target(pair[0]) == to {
+                if pair[0] != word {
+                    break;
+                }
+                match op {
+                    Op::And => pair[1] &= value,
+                    Op::Or => pair[1] |= value,
+                    _ => pair[1] = value,
+                }
+                return;
+            }
+        }
+        self.image.push(word);
+        self.image.push(value);
+    }
+
+    /// Offset of the `next` field at the end of the chain.
+    pub fn tail_link(&self) -> u64 {
+        self.extensions.last().map_or(self.log, |e| e.1) + NEXT
+    }
+
+    /// Offset of the `next` field that holds the last extension's link, and
+    /// that link.
+    pub fn last_extension(&self) -> Option<(u64, u64)> {
+        let n = self.extensions.len();
+        let before = if n > 1 { self.extensions[n - 2].1 } else { self.log };
+        self.extensions.last().map(|e| (before + NEXT, e.0))
+    }
+
+    /// Notes an extension that was linked on media at [`Redo::tail_link`].
+    pub fn push_extension(&mut self, link: u64, log: u64, capacity: u64) -> Result<(), Error> {
+        self.extensions.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        self.extensions.push((link, log, capacity));
+        Ok(())
+    }
+
+    /// Forgets the last extension, which was unlinked on media.
+    pub fn pop_extension(&mut self) {
+        self.extensions.pop();
+    }
+
+    /// Makes the operation durable and takes it out of the builder: in place
+    /// if it is one entry, else through the log.
+    ///
+    /// What the operation refers to (object headers, data) must be durable
+    /// already: a log that becomes valid is carried out by recovery.
+    pub fn process(&mut self, region: &Region) {
+        match self.len() {
+            0 => return,
+            1 => {
+                let at = self.apply_one(region, HEAD);
+                // The only store: its durability is the commit point.
+                region.persist(at, 8);
+            }
+            _ => {
+                self.store(region);
+                self.apply(region);
+                self.invalidate(region);
+            }
+        }
+        self.clear();
+    }
+
+    /// Writes the entries behind a header whose checksum makes them valid.
+    fn store(&mut self, region: &Region) {
+        let n = (self.len() as u64) * VALUE_SIZE;
+        let stored = if n == self.capacity() { n } else { align_up(n + 8, 64) };
+        self.image.resize(HEAD + (stored / 8) as usize, 0);
+        let in_head = stored.min(self.base);
+        let mut rest = &self.image[HEAD + (in_head / 8) as usize..];
+        if !rest.is_empty() {
+            for &(_, log, capacity) in &self.extensions {
+                let take = rest.len().min((capacity / 8) as usize);
+                copy_line(region, log + HEADER, &rest[..take]);
+                rest = &rest[take..];
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            // Entries in extensions are covered by no checksum: they must be
+            // durable before the head's checksum makes the log valid.
+            region.drain();
+        }
+        self.image[..HEAD].fill(0);
+        self.image[1] = self.extensions.first().map_or(0, |e| e.0);
+        self.image[(CAPACITY / 8) as usize] = in_head;
+        let mut sum = Sum::default();
+        let covered = HEAD + (n.min(self.base) / 8) as usize;
+        sum.add(words_as_bytes(&self.image[..covered]));
+        self.image[0] = sum.value();
+        copy_line(region, self.log, &self.image[..HEAD + (in_head / 8) as usize]);
+        // The log must be durable before its first target changes: from here
+        // on recovery redoes the whole operation.
+        region.drain();
+        self.image.truncate(HEAD + (n / 8) as usize);
+    }
+
+    fn apply(&self, region: &Region) {
+        let mut line = u64::MAX;
+        for i in (HEAD..self.image.len()).step_by(2) {
+            let at = self.apply_one(region, i);
+            // Neighbouring targets often share a line; it is flushed once,
+            // after its last change.
+            if line != at & !63 && line != u64::MAX {
+                region.flush(line, 64);
+            }
+            line = at & !63;
+        }
+        region.flush(line, 64);
+        // All targets must be durable before the log that could redo them goes.
+        region.drain();
+    }
+
+    /// Carries out the entry at `image[i]`; not flushed. The caller holds the
+    /// lock of the run whose word this is, so that the word has one writer.
+    #[inline]
+    fn apply_one(&self, region: &Region, i: usize) -> u64 {
+        let (word, value) = (self.image[i], self.image[i + 1]);
+        let at = target(word);
+        let w = region.word(at);
+        let new = match Op::of_value(word) {
+            Op::And => w.load(Ordering::Relaxed) & value,
+            Op::Or => w.load(Ordering::Relaxed) | value,
+            _ => value,
+        };
+        w.store(new, Ordering::Release);
+        at
+    }
+
+    fn invalidate(&mut self, region: &Region) {
+        let mut header = [0; HEAD];
+        header[1] = self.image[1];
+        copy_line(region, self.log, &header);
+        // The invalidation must be durable before the locks and the lane are
+        // let go: another lane may change the same words next, and a log that
+        // is still valid would undo that after a crash.
+        region.drain();
+    }
+}
+
+/// Copies whole words past the cache: nothing reads a log back.
+fn copy_line(region: &Region, off: u64, words: &[u64]) {
+    let len = words.len() * 8;
+    // SAFETY: `at` checked the destination; the source is `len` bytes long.
+    unsafe {
+        region.domain().copy(
+            region.at(off, len as u64),
+            words.as_ptr().cast(),
+            len,
+            MemFlags::NONTEMPORAL | MemFlags::NODRAIN,
+        )
+    }
+}

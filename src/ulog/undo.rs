@@ -1,0 +1,247 @@
+//! The undo log: snapshots of ranges, taken before a transaction changes them
+//! (format 3.6).
+
+use super::entry::{BUF_HEADER, Op, entry_at};
+use super::{Error, GEN_NUM, HEADER, NEXT, UNDO_CAPACITY, align_up};
+use crate::flush::MemFlags;
+use crate::pool::{Region, checksum::Sum};
+
+/// Bytes zeroed at once ahead of the entries.
+const ZERO_AHEAD: u64 = 2048;
+/// Words of the buffer through which an entry is built; a multiple of a line.
+const STAGE: usize = 64;
+
+/// One log of the chain.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    /// The link that designates the log; 0 for the lane's own.
+    link: u64,
+    /// Offset of the first entry.
+    data: u64,
+    capacity: u64,
+    /// Data offsets `zero.0..zero.1` are known to be durably zero.
+    zero: (u64, u64),
+}
+
+/// One lane's undo log and the position behind the newest entry.
+#[derive(Debug)]
+pub struct Undo {
+    log: u64,
+    gen_num: u64,
+    parts: Vec<Part>,
+    current: usize,
+    position: u64,
+}
+
+impl Undo {
+    /// The idle undo log whose header is at `log`.
+    pub fn new(region: &Region, log: u64) -> Result<Undo, Error> {
+        let mut undo =
+            Undo { log, gen_num: region.load(log + GEN_NUM), parts: Vec::new(), current: 0, position: 0 };
+        undo.push(0, log, UNDO_CAPACITY, false)?;
+        Ok(undo)
+    }
+
+    pub fn gen_num(&self) -> u64 {
+        self.gen_num
+    }
+
+    /// Offset of the generation number that validates all entries.
+    pub fn gen_num_offset(&self) -> u64 {
+        self.log + GEN_NUM
+    }
+
+    /// Whether the running transaction has no snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.current == 0 && self.position == 0
+    }
+
+    /// Bytes that a snapshot of `len` bytes needs beyond the chain's end; 0
+    /// if it fits.
+    pub fn missing(&self, len: u64) -> u64 {
+        let room: u64 =
+            self.parts[self.current..].iter().map(|p| p.capacity).sum::<u64>() - self.position;
+        // An entry that is split over the logs has a header in each.
+        let headers = BUF_HEADER * (self.parts.len() - self.current) as u64;
+        align_up(len.saturating_add(headers), 64).saturating_sub(room)
+    }
+
+    /// Offset of the `next` field at the end of the chain.
+    pub fn tail_link(&self) -> u64 {
+        match self.parts.last() {
+            Some(p) if p.link != 0 => p.data - HEADER + NEXT,
+            _ => self.log + NEXT,
+        }
+    }
+
+    /// Links are freed from the tail: the `next` field that holds the last
+    /// one, and the link.
+    pub fn last_extension(&self) -> Option<(u64, u64)> {
+        let n = self.parts.len();
+        (n > 1).then(|| (self.parts[n - 2].data - HEADER + NEXT, self.parts[n - 1].link))
+    }
+
+    pub fn extensions(&self) -> usize {
+        self.parts.len() - 1
+    }
+
+    /// Notes an extension that was linked on media; its first line is durably
+    /// zero.
+    pub fn push_extension(&mut self, link: u64, log: u64, capacity: u64) -> Result<(), Error> {
+        self.push(link, log, capacity, true)
+    }
+
+    pub fn pop_extension(&mut self) {
+        if self.parts.len() > 1 {
+            self.parts.pop();
+        }
+    }
+
+    fn push(&mut self, link: u64, log: u64, capacity: u64, fresh: bool) -> Result<(), Error> {
+        self.parts.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        self.parts.push(Part {
+            link,
+            data: log + HEADER,
+            capacity,
+            zero: if fresh { (0, 64) } else { (0, 0) },
+        });
+        Ok(())
+    }
+
+    /// Makes the content of `len` bytes at `from` durable in the log. The
+    /// caller made sure of room ([`Undo::missing`]) and may change the range
+    /// as soon as this returns.
+    pub fn snapshot(&mut self, region: &Region, mut from: u64, mut len: u64) {
+        while len > 0 {
+            if self.position == self.parts[self.current].capacity {
+                self.current += 1;
+                self.position = 0;
+            }
+            let room = self.parts[self.current].capacity - self.position;
+            let take = len.saturating_add(BUF_HEADER).min(room) - BUF_HEADER;
+            let size = align_up(take + BUF_HEADER, 64);
+            self.terminate(region, self.position + size);
+            write_entry(region, self.parts[self.current].data + self.position, from, take, self.gen_num);
+            // The entry must be durable before the caller changes the range.
+            // It may share this fence with nothing that it relies on: the
+            // line behind it was durably zero before (see `terminate`).
+            region.drain();
+            self.position += size;
+            let part = &mut self.parts[self.current];
+            part.zero.0 = part.zero.0.max(self.position);
+            from += take;
+            len -= take;
+        }
+    }
+
+    /// Makes sure that a scan stops at `end` of the current log: that the
+    /// line there is durably zero before the entry in front of it can become
+    /// durable. Otherwise stale bytes could be taken for the next entry.
+    ///
+    /// The genuine library zeroes this line with every entry. Here lines are
+    /// zeroed many at a time, so that most entries find it done: one fence
+    /// per transaction rather than one per snapshot, none where the last
+    /// transaction reached no further.
+    fn terminate(&mut self, region: &Region, end: u64) {
+        let (i, end) = if end < self.parts[self.current].capacity {
+            (self.current, end)
+        } else if self.current + 1 < self.parts.len() {
+            (self.current + 1, 0)
+        } else {
+            return; // the log is full: the scan stops at its capacity
+        };
+        let part = &mut self.parts[i];
+        if part.zero.0 <= end && end < part.zero.1 {
+            return;
+        }
+        let mut to = part.capacity.min(end + ZERO_AHEAD);
+        if end < part.zero.0 && part.zero.0 <= to && part.zero.0 < part.zero.1 {
+            to = part.zero.0; // only what the last transaction left behind
+        }
+        region.fill(part.data + end, 0, to - end);
+        // Durable before the entry in front of it is written.
+        region.drain();
+        part.zero = (end, if to == part.zero.0 { part.zero.1 } else { to });
+    }
+
+    /// The transaction's snapshots were invalidated on media by the next
+    /// generation number: start over.
+    pub fn restart(&mut self) {
+        self.gen_num += 1;
+        self.forget_position();
+    }
+
+    fn forget_position(&mut self) {
+        self.current = 0;
+        self.position = 0;
+    }
+
+    /// Calls `f` with (target, length, offset of the saved bytes) of each
+    /// snapshot of the running transaction, oldest first.
+    pub fn each(&self, region: &Region, mut f: impl FnMut(u64, u64, u64)) {
+        for (i, part) in self.parts[..=self.current].iter().enumerate() {
+            let end = part.data + if i == self.current { self.position } else { part.capacity };
+            let mut at = part.data;
+            while let Some(e) = entry_at(region, at, end, self.gen_num) {
+                if e.op == Op::BufCpy {
+                    f(e.target, e.len, e.at + BUF_HEADER);
+                }
+                at += e.size;
+            }
+        }
+    }
+}
+
+/// Writes one whole entry, padded with zeros; flushed, not drained. The line
+/// with the header goes last, but nothing depends on it: a torn entry fails
+/// its checksum.
+fn write_entry(region: &Region, at: u64, from: u64, len: u64, gen_num: u64) {
+    let size = align_up(len + BUF_HEADER, 64);
+    let mut first = [0u64; 8];
+    first[0] = Op::BufCpy.word(from);
+    first[2] = len;
+    let in_first = len.min(64 - BUF_HEADER);
+    copy_out(region, from, &mut first[3..], in_first);
+    let mut sum = Sum::default();
+    sum.add(super::entry::words_as_bytes(&first));
+    let mut done = in_first;
+    let mut to = at + 64;
+    while to < at + size {
+        let mut stage = [0u64; STAGE];
+        let take = (len - done).min(8 * STAGE as u64);
+        let words = (align_up(take, 64) / 8) as usize;
+        copy_out(region, from + done, &mut stage[..words], take);
+        sum.add(super::entry::words_as_bytes(&stage[..words]));
+        stream(region, to, &stage[..words]);
+        to += 8 * words as u64;
+        done += take;
+    }
+    sum.add_u64(gen_num);
+    first[1] = sum.value();
+    stream(region, at, &first);
+}
+
+/// Copies `len` bytes at `from` of the pool into `buf`.
+fn copy_out(region: &Region, from: u64, buf: &mut [u64], len: u64) {
+    debug_assert!(len <= 8 * buf.len() as u64);
+    // SAFETY: `at` checked the source, the buffer is large enough, and they
+    // do not overlap as one is in the pool and the other on the stack.
+    unsafe {
+        std::ptr::copy_nonoverlapping(region.at(from, len), buf.as_mut_ptr().cast::<u8>(), len as usize)
+    }
+}
+
+/// Stores whole lines past the cache: nothing reads an entry back but abort
+/// and recovery.
+fn stream(region: &Region, at: u64, words: &[u64]) {
+    let len = words.len() * 8;
+    // SAFETY: `at` checked the destination; the source is `len` bytes long.
+    unsafe {
+        region.domain().copy(
+            region.at(at, len as u64),
+            words.as_ptr().cast(),
+            len,
+            MemFlags::NONTEMPORAL | MemFlags::NODRAIN,
+        )
+    }
+}

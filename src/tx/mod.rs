@@ -1,1 +1,180 @@
-//! tx
+//! The transaction engine: per thread at most one tree of nested
+//! transactions, on one pool, in one lane (API contract section 15, format
+//! section 7).
+//!
+//! The room knows stages, levels, snapshots and actions. It never jumps and
+//! never calls back: a failing call returns, and the C ABI continues at the
+//! environment of the level that [`Transaction::abort`] names.
+
+mod error;
+mod lifecycle;
+mod ranges;
+mod work;
+
+use std::cell::Cell;
+use std::ffi::c_void;
+
+pub use error::Error;
+pub use lifecycle::{Ended, Lock, LockKind};
+pub use work::AddRange;
+
+use crate::heap::{Action, Heap};
+use crate::ulog::Hold;
+use ranges::Ranges;
+
+/// Where the C ABI continues after an abort; opaque here. glibc's `jmp_buf`.
+pub type Env = [u64; 25];
+
+/// Called by the C ABI at the stages of the outermost transaction.
+pub type Callback = unsafe extern "C" fn(*mut c_void, i32, *mut c_void);
+
+/// `enum pobj_tx_stage`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Stage {
+    None = 0,
+    Work = 1,
+    OnCommit = 2,
+    OnAbort = 3,
+    Finally = 4,
+}
+
+/// What a failing call does: `enum pobj_tx_failure_behavior`, any int is kept.
+pub const FAILURE_ABORT: i32 = 0;
+pub const FAILURE_RETURN: i32 = 1;
+
+/// One level of nesting.
+struct Level {
+    env: Option<Env>,
+    failure: i32,
+}
+
+/// The pool of a transaction. The program keeps it open meanwhile, by the
+/// contract of the C API.
+#[derive(Clone, Copy)]
+pub struct Target {
+    pub heap: &'static Heap,
+    /// The mapping's base, `PMEMobjpool *`.
+    pub handle: *mut c_void,
+    pub uuid_lo: u64,
+}
+
+/// The calling thread's transaction, or the idle state between transactions;
+/// its buffers are kept for the next one.
+pub struct Transaction {
+    stage: Stage,
+    /// Error of the last transaction of this thread.
+    error: i32,
+    target: Option<Target>,
+    hold: Option<Hold<'static>>,
+    levels: Vec<Level>,
+    locks: Vec<Lock>,
+    callback: Option<(Callback, *mut c_void)>,
+    user_data: *mut c_void,
+    ranges: Ranges,
+    actions: Vec<Action>,
+}
+
+thread_local! {
+    static CURRENT: Cell<*mut Transaction> = const { Cell::new(std::ptr::null_mut()) };
+}
+
+impl Transaction {
+    fn idle() -> Transaction {
+        Transaction {
+            stage: Stage::None,
+            error: 0,
+            target: None,
+            hold: None,
+            levels: Vec::new(),
+            locks: Vec::new(),
+            callback: None,
+            user_data: std::ptr::null_mut(),
+            ranges: Ranges::default(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// The calling thread's transaction, if it ever began one.
+    ///
+    /// # Safety
+    /// At most one reference at a time: no caller keeps it while calling
+    /// anything that may come back here.
+    #[inline]
+    pub unsafe fn current() -> Option<&'static mut Transaction> {
+        // SAFETY: the thread's own, freed when the thread ends; unique by contract.
+        unsafe { CURRENT.get().as_mut() }
+    }
+
+    /// As [`Transaction::current`], made at the thread's first use.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn current_or_new() -> Result<&'static mut Transaction, Error> {
+        if CURRENT.get().is_null() {
+            let t = crate::heap::try_box(Transaction::idle()).ok_or(Error::OutOfMemory)?;
+            if !lifecycle::free_at_thread_end(t.cast(), free_current) {
+                // SAFETY: just made, known to nobody else.
+                drop(unsafe { Box::from_raw(t) });
+                return Err(Error::OutOfMemory);
+            }
+            CURRENT.set(t);
+        }
+        // SAFETY: not null; by contract.
+        unsafe { Transaction::current() }.ok_or(Error::OutOfMemory)
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    pub fn error(&self) -> i32 {
+        self.error
+    }
+
+    /// Whether no transaction is open, not even an ended level's.
+    pub fn is_idle(&self) -> bool {
+        self.levels.is_empty()
+    }
+
+    pub fn target(&self) -> Option<Target> {
+        self.target
+    }
+
+    pub fn user_data(&self) -> *mut c_void {
+        self.user_data
+    }
+
+    pub fn set_user_data(&mut self, p: *mut c_void) {
+        self.user_data = p;
+    }
+
+    /// Failure behaviour of the current level.
+    pub fn failure(&self) -> i32 {
+        self.levels.last().map_or(FAILURE_ABORT, |l| l.failure)
+    }
+
+    pub fn set_failure(&mut self, behavior: i32) {
+        if let Some(l) = self.levels.last_mut() {
+            l.failure = behavior;
+        }
+    }
+
+    /// The callback and its argument, if this is the outermost level.
+    pub fn outermost_callback(&self) -> Option<(Callback, *mut c_void)> {
+        if self.levels.len() == 1 { self.callback } else { None }
+    }
+
+    /// Where to continue after an abort of the current level.
+    pub fn env(&self) -> Option<&Env> {
+        self.levels.last()?.env.as_ref()
+    }
+}
+
+/// # Safety
+/// `t` is what [`Transaction::current_or_new`] registered, of the ending thread.
+unsafe extern "C" fn free_current(t: *mut c_void) {
+    CURRENT.set(std::ptr::null_mut());
+    // SAFETY: made by `try_box`; the thread ends.
+    drop(unsafe { Box::from_raw(t.cast::<Transaction>()) });
+}

@@ -1,0 +1,105 @@
+//! Actions: reserve now, publish together later (API contract section 11).
+
+use super::{Constructor, Oid, Pool, Request, Result};
+use crate::heap::{Action, Error as HeapError};
+
+/// `POBJ_ACTION_TYPE_*`.
+const HEAP: u32 = 0;
+const MEM: u32 = 1;
+/// Private to the library: what kind of heap action.
+const RESERVED: u32 = 1;
+const DEFERRED_FREE: u32 = 2;
+/// Actions published without memory of their own.
+const FEW: usize = 32;
+
+/// `struct pobj_action`. In `words`: offset and usable size of a heap action,
+/// address and value of a memory action.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RawAction {
+    pub kind: u32,
+    tag: u32,
+    _data: [u32; 2],
+    words: [u64; 14],
+}
+
+impl RawAction {
+    fn new(kind: u32, tag: u32, a: u64, b: u64) -> RawAction {
+        let mut words = [0; 14];
+        words[..2].copy_from_slice(&[a, b]);
+        RawAction { kind, tag, _data: [0; 2], words }
+    }
+}
+
+impl Pool {
+    /// Reserves an object; nothing on media knows of it until publication.
+    pub fn reserve(&self, req: Request, ctor: Constructor) -> Result<(Oid, RawAction)> {
+        let b = self.reserve_object(&req, 0, ctor)?;
+        self.persist_header(&b);
+        Ok((self.oid(b.user()), RawAction::new(HEAP, RESERVED, b.user(), b.usable())))
+    }
+
+    /// The action that frees the object at `off`.
+    pub fn defer_free(&self, off: u64) -> Result<RawAction> {
+        let b = self.heap.block_to_free(off)?;
+        Ok(RawAction::new(HEAP, DEFERRED_FREE, off, b.usable()))
+    }
+
+    /// The action that stores a word.
+    pub fn set_value(&self, ptr: *mut u64, value: u64) -> RawAction {
+        RawAction::new(MEM, 0, ptr as u64, value)
+    }
+
+    fn action(&self, raw: &RawAction) -> Result<Action> {
+        let [a, b] = [raw.words[0], raw.words[1]];
+        Ok(match (raw.kind, raw.tag) {
+            (MEM, _) => self.heap.set_word(a as *mut u64, b),
+            (HEAP, RESERVED) => Action::Alloc(self.heap.block_at(a)?),
+            (HEAP, DEFERRED_FREE) => Action::Free(self.heap.block_to_free(a)?),
+            _ => return Err(HeapError::NoObject(a, "not an action").into()),
+        })
+    }
+
+    /// Turns the caller's actions into the heap's and hands them to `f`.
+    pub fn with_actions<R>(&self, raw: &[RawAction], f: impl FnOnce(&[Action]) -> R) -> Result<R> {
+        if raw.len() <= FEW {
+            let mut few = [Action::Set { at: 0, value: 0 }; FEW];
+            for (a, raw) in few.iter_mut().zip(raw) {
+                *a = self.action(raw)?;
+            }
+            return Ok(f(&few[..raw.len()]));
+        }
+        let mut many = Vec::new();
+        many.try_reserve_exact(raw.len()).map_err(|_| super::Error::OutOfMemory)?;
+        for raw in raw {
+            many.push(self.action(raw)?);
+        }
+        Ok(f(&many))
+    }
+
+    /// Carries out all actions, or none.
+    ///
+    /// # Safety
+    /// The actions come from this pool and are used once; addresses of values
+    /// are valid.
+    pub unsafe fn publish(&self, raw: &[RawAction]) -> Result<()> {
+        if raw.is_empty() {
+            return Ok(());
+        }
+        let hold = self.heap.lanes.hold()?;
+        self.heap.prepare(&hold, raw.len())?;
+        // Headers and content of the objects were made durable by `reserve`
+        // and by the program.
+        // SAFETY: by contract.
+        self.with_actions(raw, |actions| unsafe { self.heap.publish(&hold, actions) })
+    }
+
+    /// Gives reservations back.
+    pub fn cancel(&self, raw: &[RawAction]) {
+        for raw in raw.iter().filter(|r| r.kind == HEAP && r.tag == RESERVED) {
+            if let Ok(b) = self.heap.block_at(raw.words[0]) {
+                self.heap.cancel(&b);
+            }
+        }
+    }
+}

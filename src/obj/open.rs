@@ -1,0 +1,187 @@
+//! Creating, opening, checking and closing pools.
+
+use std::ffi::CStr;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicPtr;
+
+use super::{Error, Pool, Result, SELF, registry};
+use crate::flush::env;
+use crate::heap::{self, Heap};
+use crate::lock::RawLock;
+use crate::pool::descriptor::{CONVERSION_FLAGS, HEAP_SIZE, ROOT_OFFSET, ROOT_SIZE};
+use crate::pool::{self, CreateOptions, OpenOptions, PoolFile};
+use crate::ulog::{self, Bounds, Lanes};
+
+/// Create, open, check and close exclude each other.
+static OPENING: Mutex<()> = Mutex::new(());
+
+/// Lanes used at run time, at most.
+const MAX_LANES: u64 = 1024;
+
+impl Pool {
+    /// Creates a pool of `size` bytes, or in an existing empty file if that
+    /// is 0. A failure leaves no new file and no change in an existing one.
+    pub fn create(path: &CStr, layout: &[u8], size: u64, mode: u32) -> Result<&'static Pool> {
+        let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
+        let options = CreateOptions { size, mode, sds: true, identity: None };
+        let mut creation = pool::create(path, layout, &options)?;
+        let (region, g) = (creation.region(), creation.geometry());
+        ulog::format(&region, g.lanes_offset, g.nlanes);
+        heap::format(&region, g.heap_offset, creation.heap_size());
+        let file = creation.describe(layout)?;
+        let made = file.bump_run_id().map_err(Error::from).and_then(|()| start(file));
+        match made {
+            Ok(pool) => {
+                if let Err(e) = creation.finish() {
+                    // SAFETY: nobody else knows of the pool.
+                    unsafe { Pool::close_locked(pool) };
+                    return Err(e.into());
+                }
+                Ok(pool)
+            }
+            Err(e) => {
+                creation.forget(path);
+                Err(e)
+            }
+        }
+    }
+
+    /// Opens and, if need be, recovers a pool.
+    pub fn open(path: &CStr, layout: Option<&[u8]>) -> Result<&'static Pool> {
+        let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
+        let mut file = pool::open(path, layout, OpenOptions { private: false })?;
+        match recover(&file) {
+            Ok(()) => start(file),
+            Err(e) => {
+                file.close();
+                Err(e)
+            }
+        }
+    }
+
+    /// Whether a pool is consistent: recovery is tried on a private copy.
+    pub fn check(path: &CStr, layout: Option<&[u8]>) -> Result<core::result::Result<(), Error>> {
+        let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
+        let file = pool::open(path, layout, OpenOptions { private: true })?;
+        Ok(recover(&file).and_then(|()| boot(&file)).and_then(|heap| release_chains(&file, &heap)))
+    }
+
+    /// Closes a pool; its reference and its objects' addresses are dead.
+    ///
+    /// # Safety
+    /// No thread uses the pool.
+    pub unsafe fn close(pool: &'static Pool) {
+        let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
+        // SAFETY: by contract.
+        unsafe { Pool::close_locked(pool) };
+    }
+
+    /// # Safety
+    /// As for [`Pool::close`].
+    unsafe fn close_locked(pool: &'static Pool) {
+        registry::remove(std::ptr::from_ref(pool).cast());
+        // SAFETY: made by `start`, used by nobody any more.
+        let mut pool = unsafe { Box::from_raw(std::ptr::from_ref(pool).cast_mut()) };
+        pool.file.close();
+    }
+}
+
+/// Where logs of this pool may point.
+fn bounds(file: &PoolFile) -> Bounds {
+    let g = file.geometry();
+    Bounds {
+        lanes: (g.lanes_offset, g.lanes_offset + g.nlanes * ulog::LANE_SIZE),
+        heap: (g.heap_offset, g.heap_offset + file.stored_heap_size()),
+        words: [ROOT_OFFSET, ROOT_SIZE],
+    }
+}
+
+/// Phase 1 of format 3.10: redo logs, behind a new run id.
+fn recover(file: &PoolFile) -> Result<()> {
+    let (region, g) = (file.region(), file.geometry());
+    let size = match file.stored_heap_size() {
+        0 => region.len() as u64 - g.heap_offset,
+        size => size,
+    };
+    heap::check(&region, g.heap_offset, size)?;
+    file.bump_run_id()?;
+    if file.stored_heap_size() == 0 {
+        region.persist_word(HEAP_SIZE, size);
+    }
+    let bounds = bounds(file);
+    for lane in 0..g.nlanes {
+        ulog::recover_redo(&region, &bounds, lane)?;
+    }
+    // A redo log may have changed chunk headers.
+    heap::check(&region, g.heap_offset, size)?;
+    Ok(())
+}
+
+/// Phase 2: the heap and its lanes.
+fn boot(file: &PoolFile) -> Result<Heap> {
+    let (region, g) = (file.region(), file.geometry());
+    let lanes = Lanes::new(region, g.lanes_offset, g.nlanes.min(lane_limit()) as u32)?;
+    // SAFETY: plain query.
+    let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }.clamp(1, 1024);
+    Ok(Heap::boot(region, g.heap_offset, file.stored_heap_size(), lanes, cpus as u32)?)
+}
+
+/// Phase 3 and 4: undo logs of all lanes, then what is linked to any log.
+fn release_chains(file: &PoolFile, heap: &Heap) -> Result<()> {
+    let (region, g, bounds) = (file.region(), file.geometry(), bounds(file));
+    for lane in 0..g.nlanes {
+        ulog::rollback_undo(&region, &bounds, lane)?;
+    }
+    for lane in 0..g.nlanes {
+        heap.release_chain(&bounds, lane)?;
+    }
+    region.persist_word(CONVERSION_FLAGS, 0);
+    Ok(())
+}
+
+/// Boots a recovered pool and registers it.
+fn start(mut file: PoolFile) -> Result<&'static Pool> {
+    let heap = match boot(&file).and_then(|heap| release_chains(&file, &heap).map(|()| heap)) {
+        Ok(heap) => heap,
+        Err(e) => {
+            file.close();
+            return Err(e);
+        }
+    };
+    let region = file.region();
+    let pool = Pool {
+        heap,
+        uuid_lo: file.uuid_lo(),
+        base: region.base(),
+        domain: region.domain(),
+        root_lock: RawLock::default(),
+        user_data: AtomicPtr::default(),
+        file,
+    };
+    let Some(pool) = heap::try_box(pool) else { return Err(Error::OutOfMemory) };
+    region.store(SELF, pool as u64);
+    // SAFETY: just made; freed by `close` only.
+    let pool = unsafe { &*pool };
+    let known = registry::insert(
+        pool.uuid_lo,
+        region.base() as usize,
+        region.len(),
+        std::ptr::from_ref(pool).cast(),
+    );
+    if let Err(e) = known {
+        // SAFETY: nobody else knows of the pool.
+        unsafe { Pool::close_locked(pool) };
+        return Err(e);
+    }
+    Ok(pool)
+}
+
+/// `PMEMOBJ_NLANES`: 1 to 1024; all lanes for anything else.
+fn lane_limit() -> u64 {
+    // SAFETY: atoi reads a C string.
+    let n = env(c"PMEMOBJ_NLANES").map(|v| unsafe { libc::atoi(v.as_ptr()) });
+    match n {
+        Some(n) if n > 0 => (n as u64).min(MAX_LANES),
+        _ => MAX_LANES,
+    }
+}

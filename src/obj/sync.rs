@@ -1,0 +1,91 @@
+//! Locks in persistent memory (API contract section 14, format 8.4): 64
+//! bytes, the run id under which the lock was initialised, then a pthread
+//! object. A lock of an earlier run is initialised again at its first use.
+
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::pool::descriptor::RUN_ID;
+
+/// Bytes of a persistent lock behind its run id.
+const OBJECT: usize = 8;
+
+/// The run of an open pool, read from its descriptor at the time of the call.
+///
+/// # Safety
+/// `pool` is the handle of an open pool.
+#[inline]
+unsafe fn run_id(pool: *mut c_void) -> u64 {
+    // SAFETY: the descriptor of a mapped pool.
+    unsafe { pool.cast::<u8>().add(RUN_ID as usize).cast::<u64>().read() }
+}
+
+/// The initialised object of a lock; the error number of `init` if that fails.
+///
+/// # Safety
+/// `pool` is the handle of an open pool, `lock` an aligned lock of 64 bytes,
+/// `init` initialises the object behind its first word.
+#[inline]
+pub unsafe fn object(
+    pool: *mut c_void,
+    lock: *mut c_void,
+    init: unsafe fn(*mut c_void) -> i32,
+) -> Result<*mut c_void, i32> {
+    // SAFETY: by contract.
+    let (run, id, object) =
+        unsafe { (run_id(pool), AtomicU64::from_ptr(lock.cast()), lock.cast::<u8>().add(OBJECT).cast()) };
+    if id.load(Ordering::Acquire) != run {
+        // SAFETY: by contract.
+        unsafe { initialize(id, run, object, init) }?;
+    }
+    Ok(object)
+}
+
+/// # Safety
+/// As for [`object`].
+#[cold]
+unsafe fn initialize(
+    id: &AtomicU64,
+    run: u64,
+    object: *mut c_void,
+    init: unsafe fn(*mut c_void) -> i32,
+) -> Result<(), i32> {
+    loop {
+        let seen = id.load(Ordering::Acquire);
+        if seen == run {
+            return Ok(());
+        }
+        if seen == run - 1 {
+            std::hint::spin_loop(); // another thread is at it
+            continue;
+        }
+        if id.compare_exchange(seen, run - 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            continue;
+        }
+        // SAFETY: this thread alone won the right to initialise.
+        let error = unsafe { init(object) };
+        id.store(if error == 0 { run } else { 0 }, Ordering::Release);
+        return if error == 0 { Ok(()) } else { Err(error) };
+    }
+}
+
+/// # Safety
+/// `m` has room for a pthread mutex.
+pub unsafe fn init_mutex(m: *mut c_void) -> i32 {
+    // SAFETY: by contract.
+    unsafe { libc::pthread_mutex_init(m.cast(), std::ptr::null()) }
+}
+
+/// # Safety
+/// `l` has room for a pthread rwlock.
+pub unsafe fn init_rwlock(l: *mut c_void) -> i32 {
+    // SAFETY: by contract.
+    unsafe { libc::pthread_rwlock_init(l.cast(), std::ptr::null()) }
+}
+
+/// # Safety
+/// `c` has room for a pthread condition variable.
+pub unsafe fn init_cond(c: *mut c_void) -> i32 {
+    // SAFETY: by contract.
+    unsafe { libc::pthread_cond_init(c.cast(), std::ptr::null()) }
+}

@@ -1,0 +1,117 @@
+//! What can be wrong with a pool file.
+
+use std::fmt;
+
+use thiserror::Error;
+
+/// The first bytes of a text from media, for a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    bytes: [u8; 64],
+    len: u8,
+}
+
+impl Text {
+    /// Up to the first NUL, cut at 64 bytes.
+    pub fn new(bytes: &[u8]) -> Text {
+        let len = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len()).min(64);
+        let mut t = Text { bytes: [0; 64], len: len as u8 };
+        t.bytes[..len].copy_from_slice(&bytes[..len]);
+        t
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.bytes[..self.len as usize].utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            if !chunk.invalid().is_empty() {
+                f.write_str("\u{fffd}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a pool file was not created or opened. The C ABI puts the path to it;
+/// the first words are those of PMDK's messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Error {
+    #[error("{call}")]
+    Os { call: &'static str, errno: i32 },
+    #[error("Layout too long: {0} bytes, at most 1023")]
+    LayoutTooLong(usize),
+    #[error("file already exists")]
+    Exists,
+    #[error("reservation pool size {0} smaller than 8388608")]
+    SizeTooSmall(u64),
+    #[error("invalid size ({0}) for os_off_t")]
+    SizeTooLarge(u64),
+    #[error("file is not a poolset file and its size ({0}) is smaller than 8388608")]
+    FileTooSmall(u64),
+    #[error("Non-empty file detected: the first page of a new pool's file must be zero")]
+    NotEmpty,
+    #[error("pool set files are not supported yet")]
+    PoolSet,
+    #[error("negative size: not a file that can hold a pool")]
+    NoFile,
+    #[error("size {0} smaller than 2097152")]
+    PartTooSmall(u64),
+    #[error("invalid major version (0)")]
+    NoMajor,
+    #[error("wrong pool type: \"{0}\", expected \"PMEMOBJ\"")]
+    Type(Text),
+    #[error("Please run the pmdk-convert utility to upgrade the pool: it has version {0}, expected 6")]
+    OldMajor(u32),
+    #[error("pool version {0} (library expects 6)")]
+    NewMajor(u32),
+    #[error("unsafe to continue due to unknown incompat features: {0:#x}")]
+    Incompat(u32),
+    #[error("read-only mode is not supported: unknown ro_compat features {0:#x}")]
+    ReadOnly(u32),
+    #[error("invalid checksum of pool header: found {found:#x}, expected {expected:#x}")]
+    HeaderChecksum { found: u64, expected: u64 },
+    #[error("wrong architecture flags: the pool was made on another kind of machine")]
+    Arch,
+    #[error("wrong part UUID: the file is part of a larger set")]
+    PartUuid,
+    #[error("wrong replica UUID: the file is one of several replicas")]
+    ReplicaUuid,
+    #[error("poolset file options (0) do not match incompat feature flags ({0:#x})")]
+    SingleHeader(u32),
+    #[error("a bad block recovery of the pool was interrupted: {0}_badblocks.txt exists")]
+    BadBlocks(&'static str),
+    #[error("an ADR failure was detected, the pool might be corrupted")]
+    Adr,
+    #[error("invalid checksum of pool descriptor: found {found:#x}, expected {expected:#x}")]
+    DescriptorChecksum { found: u64, expected: u64 },
+    #[error("invalid pool descriptor: {field} is {found:#x}, which the pool of {len:#x} bytes cannot hold")]
+    Descriptor { field: &'static str, found: u64, len: u64 },
+    #[error("wrong layout (\"{given}\"), pool created with layout \"{stored}\"")]
+    Layout { given: Text, stored: Text },
+    #[error("invalid run_id {0}: it must be even")]
+    RunId(u64),
+}
+
+impl Error {
+    /// The last error of the operating system, from `call`.
+    pub fn os(call: &'static str) -> Error {
+        Error::Os { call, errno: std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO) }
+    }
+
+    pub fn errno(&self) -> i32 {
+        match self {
+            Error::Os { errno, .. } => *errno,
+            Error::Exists | Error::NotEmpty => libc::EEXIST,
+            Error::SizeTooLarge(_) => libc::EFBIG,
+            Error::PoolSet => libc::ENOTSUP,
+            _ => libc::EINVAL,
+        }
+    }
+}

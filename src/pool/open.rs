@@ -1,0 +1,144 @@
+//! Opening a pool file.
+
+use std::ffi::CStr;
+
+use super::descriptor::{self, Geometry, HEAP_SIZE, RUN_ID};
+use super::header::{CHECK_BAD_BLOCKS, Header, SDS};
+use super::os::{self, File};
+use super::uuid::{self, Uuid};
+use super::{Error, MIN_PART, PAGE, Region, SCRATCH, SCRATCH_END, sds};
+use crate::flush::{Domain, Mapping, forced};
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenOptions {
+    /// Copy-on-write: nothing reaches the file.
+    pub private: bool,
+}
+
+/// A mapped and locked pool file whose header and descriptor are sound.
+pub struct PoolFile {
+    region: Region,
+    geometry: Geometry,
+    set_uuid: Uuid,
+    /// This process marked the shutdown state as open.
+    dirty: bool,
+    _mapping: Mapping,
+}
+
+/// Maps a file of `size` bytes; the pool is its whole pages.
+pub(super) fn map(file: &File, size: u64, private: bool) -> Result<(Mapping, Region), Error> {
+    let len = (size & !(PAGE - 1)) as usize;
+    let mapping = Mapping::file(file.fd(), len, private)
+        .map_err(|e| Error::Os { call: "mmap", errno: e.raw_os_error().unwrap_or(libc::ENOMEM) })?;
+    let pmem = forced() == Some(true) || mapping.is_sync();
+    let domain = if pmem { Domain::cpu() } else { Domain::page_cache() };
+    // SAFETY: mapped read-write, page aligned; the mapping is kept with the region.
+    let region = unsafe { Region::new(mapping.addr(), len, domain) };
+    Ok((mapping, region))
+}
+
+/// Checks 1 to 21 of format 1.10; the pool is marked as open.
+pub fn open(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<PoolFile, Error> {
+    let file = File::open(path, libc::O_RDONLY)?;
+    let size = file.size()?;
+    let mut start = [0; 11];
+    file.read_start(&mut start)?;
+    if start == *b"PMEMPOOLSET" {
+        return Err(Error::PoolSet);
+    }
+    drop(file);
+    let file = File::open(path, libc::O_RDWR)?;
+    file.lock()?;
+    if size < MIN_PART {
+        return Err(Error::PartTooSmall(size));
+    }
+    let (mapping, region) = map(&file, size, o.private)?;
+    let header = Header::read(&region);
+    header.validate()?;
+    if header.compat() & CHECK_BAD_BLOCKS != 0 {
+        check_recovery_file(path)?;
+    }
+    let dirty = header.incompat() & SDS != 0;
+    if dirty {
+        sds::open(&region)?;
+    }
+    let checked = descriptor::validate(&region, layout);
+    if checked.is_err() && dirty {
+        sds::close(&region);
+    }
+    let pool =
+        PoolFile { region, geometry: checked?, set_uuid: header.set_uuid(), dirty, _mapping: mapping };
+    pool.claim_scratch();
+    Ok(pool)
+}
+
+/// A file of this name marks a bad block recovery that was interrupted (1.4).
+fn check_recovery_file(path: &CStr) -> Result<(), Error> {
+    const SUFFIX: &[u8] = b"_r0_p0_badblocks.txt\0";
+    let mut name = [0u8; libc::PATH_MAX as usize + SUFFIX.len()];
+    let p = path.to_bytes();
+    let Some(dst) = name.get_mut(..p.len() + SUFFIX.len()) else { return Ok(()) };
+    dst[..p.len()].copy_from_slice(p);
+    dst[p.len()..].copy_from_slice(SUFFIX);
+    match CStr::from_bytes_until_nul(&name).map(os::exists) {
+        Ok(Ok(true)) => Err(Error::BadBlocks("_r0_p0")),
+        _ => Ok(()),
+    }
+}
+
+impl PoolFile {
+    pub(super) fn new(mapping: Mapping, region: Region, geometry: Geometry, set: Uuid, dirty: bool) -> PoolFile {
+        PoolFile { region, geometry, set_uuid: set, dirty, _mapping: mapping }
+    }
+
+    /// Clears the process-private area. Its first word is the address of the
+    /// mapping, which a known client reads (API contract 20.1).
+    pub(super) fn claim_scratch(&self) {
+        let p = self.region.at(SCRATCH, SCRATCH_END - SCRATCH);
+        // SAFETY: in bounds; never persisted, private to this process.
+        unsafe { p.write_bytes(0, (SCRATCH_END - SCRATCH) as usize) };
+        self.region.store(SCRATCH, self.region.base() as u64);
+    }
+
+    pub fn region(&self) -> Region {
+        self.region
+    }
+
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    pub fn uuid_lo(&self) -> u64 {
+        uuid::lo(&self.set_uuid)
+    }
+
+    /// Makes stale what locks and volatile variables remember of earlier runs.
+    /// Before anything else changes in the pool.
+    pub fn bump_run_id(&self) -> Result<(), Error> {
+        let old = self.region.load(RUN_ID);
+        if old % 2 != 0 {
+            return Err(Error::RunId(old));
+        }
+        let new = match old.wrapping_add(2) {
+            0 => 2,
+            new => new,
+        };
+        self.region.persist_word(RUN_ID, new);
+        Ok(())
+    }
+
+    /// heap_size as stored; 0 if it never was.
+    pub fn stored_heap_size(&self) -> u64 {
+        self.region.load(HEAP_SIZE)
+    }
+
+    /// Marks the pool as closed, if this process marked it as open.
+    pub fn close(&mut self) {
+        if self.dirty {
+            // Everything before is durable: the shutdown state says so.
+            self.region.drain();
+            sds::close(&self.region);
+            self.dirty = false;
+        }
+    }
+}

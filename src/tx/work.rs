@@ -1,0 +1,151 @@
+//! What a transaction does between begin and commit.
+
+use super::ranges::Range;
+use super::{Error, Target, Transaction};
+use crate::heap::{Action, Block, HeaderType, MAX_ALLOC, Request};
+
+/// How a range is added (`POBJ_XADD_*`).
+#[derive(Clone, Copy, Debug)]
+pub struct AddRange {
+    pub snapshot: bool,
+    pub flush: bool,
+}
+
+impl Transaction {
+    fn working(&self) -> Result<Target, Error> {
+        self.target.ok_or(Error::PoolUuid)
+    }
+
+    /// Saves `len` bytes at the pool offset `at` so that abort restores them,
+    /// and notes them for flushing at commit.
+    #[inline]
+    pub fn add_range(&mut self, at: u64, len: u64, how: AddRange) -> Result<(), Error> {
+        let target = self.working()?;
+        if len > MAX_ALLOC {
+            return Err(Error::SnapshotTooLarge);
+        }
+        let (from, to) = target.heap.range();
+        if at < from || at > to || len > to - at {
+            return Err(Error::OutsideHeap);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        let Some(hold) = &self.hold else { return Err(Error::PoolUuid) };
+        // The generation number that commit adds.
+        self.actions.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        let actions = self.actions.len();
+        let new = Range { start: at, end: at + len, flush: how.flush };
+        self.ranges.add(new, |start, end| {
+            if !how.snapshot {
+                return Ok(());
+            }
+            target.heap.prepare_snapshot(hold, end - start)?;
+            // SAFETY: the lane is held and nothing is called back meanwhile.
+            if unsafe { hold.logs().as_ref() }.undo.is_empty() {
+                target.heap.prepare(hold, actions + 1)?;
+            }
+            // SAFETY: as above; `prepare` is done with the logs.
+            let undo = unsafe { &mut hold.logs().as_mut().undo };
+            undo.snapshot(target.heap.region(), start, end - start);
+            Ok(())
+        })
+    }
+
+    /// As [`Transaction::add_range`], by address.
+    pub fn add_range_direct(&mut self, at: usize, len: u64, how: AddRange) -> Result<(), Error> {
+        let target = self.working()?;
+        let off = (at as u64).wrapping_sub(target.handle as u64);
+        if off >= target.heap.range().1 {
+            return Err(Error::OutsidePool);
+        }
+        self.add_range(off, len, how)
+    }
+
+    /// Makes room for `n` more actions, in memory and in the redo log, and for
+    /// the generation number behind them.
+    fn prepare_actions(&mut self, n: usize) -> Result<Target, Error> {
+        let target = self.working()?;
+        self.actions.try_reserve(n + 1).map_err(|_| Error::OutOfMemory)?;
+        let Some(hold) = &self.hold else { return Err(Error::PoolUuid) };
+        target.heap.prepare(hold, self.actions.len() + n + 1)?;
+        Ok(target)
+    }
+
+    /// Reserves an object; it is allocated when the transaction commits. Its
+    /// data needs no snapshot.
+    pub fn alloc(&mut self, req: &Request, flush: bool) -> Result<u64, Error> {
+        let target = self.prepare_actions(1)?;
+        let heap = target.heap;
+        let b = heap.reserve(req)?;
+        let covered = Range { start: b.start, end: b.start + b.size, flush };
+        if let Err(e) = self.ranges.add(covered, |_, _| Ok(())) {
+            heap.cancel(&b);
+            return Err(e);
+        }
+        heap.write_header(&b, req.type_num, 0);
+        let region = heap.region();
+        if !flush && b.header != HeaderType::None {
+            // Commit flushes the header with the data, but for this object.
+            region.flush(b.start, b.header.size());
+        }
+        if req.zero {
+            let p = region.at(b.user(), b.usable());
+            // SAFETY: a reserved block belongs to this transaction; commit
+            // flushes it.
+            unsafe { p.write_bytes(0, b.usable() as usize) };
+        }
+        self.actions.push(Action::Alloc(b));
+        Ok(b.user())
+    }
+
+    /// Frees an object at commit; one that this transaction allocated, at once.
+    pub fn free(&mut self, off: u64) -> Result<(), Error> {
+        let own = |a: &Action| matches!(a, Action::Alloc(b) if b.user() == off);
+        // What this transaction allocated is covered by its ranges.
+        if self.ranges.covers(off)
+            && let Some(i) = self.actions.iter().rposition(own)
+            && let Action::Alloc(b) = self.actions[i]
+        {
+            self.ranges.remove(b.start, b.start + b.size)?;
+            self.actions.swap_remove(i);
+            self.working()?.heap.cancel(&b);
+            return Ok(());
+        }
+        let heap = self.prepare_actions(1)?.heap;
+        let b = heap.block_to_free(off)?;
+        self.actions.push(Action::Free(b));
+        Ok(())
+    }
+
+    /// Moves an object into a new one of another size and type.
+    pub fn realloc(&mut self, off: u64, req: &Request) -> Result<u64, Error> {
+        let heap = self.working()?.heap;
+        let old = heap.usable_size(off);
+        let new = self.alloc(req, true)?;
+        let n = old.min(req.size);
+        let region = heap.region();
+        let (to, from) = (region.at(new, n), region.try_at(off, n));
+        let Some(from) = from else { return Err(Error::OutsideHeap) };
+        // SAFETY: the new object is this transaction's own and does not
+        // overlap the old one, whose size was just read.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, n as usize) };
+        self.free(off)?;
+        Ok(new)
+    }
+
+    /// Takes over reserved blocks and other actions of the atomic API.
+    pub fn publish(&mut self, actions: &[Action]) -> Result<(), Error> {
+        self.prepare_actions(actions.len())?;
+        self.actions.extend_from_slice(actions);
+        Ok(())
+    }
+
+    /// The block of an object that this transaction allocated.
+    pub fn allocated(&self, off: u64) -> Option<&Block> {
+        self.actions.iter().find_map(|a| match a {
+            Action::Alloc(b) if b.user() == off => Some(b),
+            _ => None,
+        })
+    }
+}

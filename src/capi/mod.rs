@@ -1,1 +1,96 @@
-//! capi
+//! The C ABI, and nothing else: an exported function turns C's arguments into
+//! Rust's, calls one function of a lower room, and turns the result into C's
+//! protocol. One file per public header; `shim.c` holds what stable Rust
+//! cannot express: a variadic function, exported thread-local data, jumps.
+//!
+//! Pointer contract of all exports: a pool handle is NULL or that of an open
+//! pool; other pointers are valid for what the man page says, or NULL where it
+//! allows that. Exports refer to it as "the C contract".
+
+pub mod action;
+pub mod atomic;
+pub mod base;
+pub mod errmsg;
+pub mod iterator;
+pub mod pool;
+pub mod tx;
+
+use std::ffi::{CStr, c_int};
+use std::fmt;
+
+use crate::obj;
+
+/// Sets errno.
+pub(crate) fn set_errno(e: c_int) {
+    // SAFETY: the calling thread's errno.
+    unsafe { *libc::__errno_location() = e }
+}
+
+/// Reports an error the C way: message, then errno.
+#[cold]
+pub(crate) fn fail(errno: c_int, message: fmt::Arguments) {
+    errmsg::set(message);
+    set_errno(errno);
+}
+
+/// 0, or -1 with errno and message.
+#[inline]
+pub(crate) fn status(r: obj::Result<()>) -> c_int {
+    match r {
+        Ok(()) => 0,
+        Err(e) => {
+            fail(e.errno(), format_args!("{e}"));
+            -1
+        }
+    }
+}
+
+/// The null id with errno and message for an error.
+#[inline]
+pub(crate) fn oid_or_null(r: obj::Result<obj::Oid>) -> obj::Oid {
+    r.unwrap_or_else(|e| {
+        fail(e.errno(), format_args!("{e}"));
+        obj::Oid::NULL
+    })
+}
+
+/// Reports an error of an operation on a file: the system call, path and
+/// reason, or what is wrong in which file.
+#[cold]
+pub(crate) fn fail_file(path: &CStr, e: &obj::Error) {
+    let path = Lossy(path.to_bytes());
+    match e {
+        obj::Error::File(crate::pool::Error::Os { call, errno }) => {
+            fail(*errno, format_args!("{call} \"{path}\": {}", StrError(*errno)))
+        }
+        _ => fail(e.errno(), format_args!("{e} (file \"{path}\")")),
+    }
+}
+
+/// Bytes shown as text.
+pub(crate) struct Lossy<'a>(pub &'a [u8]);
+
+impl fmt::Display for Lossy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            if !chunk.invalid().is_empty() {
+                f.write_str("\u{fffd}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An errno shown as libc's text.
+pub(crate) struct StrError(pub c_int);
+
+impl fmt::Display for StrError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buf = [0u8; 128];
+        // SAFETY: the buffer is as long as said.
+        unsafe { libc::strerror_r(self.0, buf.as_mut_ptr().cast(), buf.len()) };
+        let text = CStr::from_bytes_until_nul(&buf).map_or(&b"unknown error"[..], CStr::to_bytes);
+        Lossy(text).fmt(f)
+    }
+}

@@ -184,6 +184,7 @@ mod tests {
         assert_eq!([1, 112].map(|s| c.for_size(s)), [1, 1]);
         assert_eq!(c.for_size(256), 3); // one unit of 320 in A.3 holds the root
         assert_eq!(c.for_size(600_000), 49);
-        assert_eq!([HUGE_FROM - 1, HUGE_FROM].map(|s| c.for_size(s) == HUGE), [false, true]);
+        // Whole chunks waste less than eight units of the largest class.
+        assert_eq!([2_000_000, HUGE_FROM - 1, HUGE_FROM].map(|s| c.for_size(s) == HUGE), [false, true, true]);
     }
 }

@@ -66,6 +66,11 @@ impl Pool {
         Ok(recover(&file).and_then(|()| boot(&file)).and_then(|heap| release_chains(&file, &heap)))
     }
 
+    /// Takes the pool out of the look-up tables.
+    pub fn unregister(&self) {
+        registry::remove(std::ptr::from_ref(self).cast());
+    }
+
     /// Closes a pool; its reference and its objects' addresses are dead.
     ///
     /// # Safety
@@ -79,7 +84,7 @@ impl Pool {
     /// # Safety
     /// As for [`Pool::close`].
     unsafe fn close_locked(pool: &'static Pool) {
-        registry::remove(std::ptr::from_ref(pool).cast());
+        pool.unregister();
         // SAFETY: made by `start`, used by nobody any more.
         let mut pool = unsafe { Box::from_raw(std::ptr::from_ref(pool).cast_mut()) };
         pool.file.close();

@@ -89,3 +89,37 @@ pub unsafe fn init_cond(c: *mut c_void) -> i32 {
     // SAFETY: by contract.
     unsafe { libc::pthread_cond_init(c.cast(), std::ptr::null()) }
 }
+
+/// An error number, as of all functions here.
+///
+/// # Safety
+/// `pool` is the handle of an open pool, `m` a persistent mutex.
+#[inline]
+pub unsafe fn mutex_lock(pool: *mut c_void, m: *mut c_void) -> i32 {
+    // SAFETY: by contract; the object is initialised.
+    unsafe { object(pool, m, init_mutex).map_or_else(|e| e, |m| libc::pthread_mutex_lock(m.cast())) }
+}
+
+/// # Safety
+/// As for [`mutex_lock`].
+#[inline]
+pub unsafe fn mutex_unlock(pool: *mut c_void, m: *mut c_void) -> i32 {
+    // SAFETY: by contract; the object is initialised.
+    unsafe { object(pool, m, init_mutex).map_or_else(|e| e, |m| libc::pthread_mutex_unlock(m.cast())) }
+}
+
+/// # Safety
+/// `pool` is the handle of an open pool, `l` a persistent rwlock.
+#[inline]
+pub unsafe fn rwlock_wrlock(pool: *mut c_void, l: *mut c_void) -> i32 {
+    // SAFETY: by contract; the object is initialised.
+    unsafe { object(pool, l, init_rwlock).map_or_else(|e| e, |l| libc::pthread_rwlock_wrlock(l.cast())) }
+}
+
+/// # Safety
+/// As for [`rwlock_wrlock`].
+#[inline]
+pub unsafe fn rwlock_unlock(pool: *mut c_void, l: *mut c_void) -> i32 {
+    // SAFETY: by contract; the object is initialised.
+    unsafe { object(pool, l, init_rwlock).map_or_else(|e| e, |l| libc::pthread_rwlock_unlock(l.cast())) }
+}

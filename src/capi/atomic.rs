@@ -1,0 +1,220 @@
+//! `libpmemobj/atomic_base.h`.
+
+use std::ffi::{c_char, c_int, c_void};
+
+use super::{fail, status};
+use crate::obj::{self, Constructor, Oid, Pool, Request};
+
+pub type CConstructor = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_void) -> c_int>;
+
+/// `POBJ_XALLOC_*` and `POBJ_FLAG_*`.
+pub const ZERO: u64 = 1;
+pub const NO_FLUSH: u64 = 1 << 1;
+pub const NO_ABORT: u64 = 1 << 4;
+const CLASS_SHIFT: u32 = 48;
+const ARENA_SHIFT: u32 = 32;
+const CLASS_AND_ARENA: u64 = 0xffff_ffff << ARENA_SHIFT;
+pub const XALLOC_FLAGS: u64 = ZERO | NO_FLUSH | NO_ABORT | CLASS_AND_ARENA;
+pub const XRESERVE_FLAGS: u64 = ZERO | CLASS_AND_ARENA;
+
+/// A request with the flags' class, arena and zeroing; `Err` holds unknown bits.
+pub fn request(size: usize, type_num: u64, flags: u64, valid: u64) -> Result<Request, u64> {
+    match flags & !valid {
+        0 => Ok(Request {
+            size: size as u64,
+            type_num,
+            zero: flags & ZERO != 0,
+            class: (flags >> CLASS_SHIFT) as u16,
+            arena: (flags >> ARENA_SHIFT) as u16,
+        }),
+        unknown => Err(unknown),
+    }
+}
+
+/// Calls `f` with a C constructor as Rust's.
+///
+/// # Safety
+/// The C contract; `pop` is what the constructor gets.
+pub unsafe fn with_constructor<R>(
+    pop: *mut c_void,
+    constructor: CConstructor,
+    arg: *mut c_void,
+    f: impl FnOnce(Constructor) -> R,
+) -> R {
+    match constructor {
+        None => f(None),
+        // SAFETY: the C contract.
+        Some(c) => f(Some(&mut |ptr: *mut u8| unsafe { c(pop, ptr.cast(), arg) } == 0)),
+    }
+}
+
+/// The pool that an id names; a message and EINVAL if it is not open.
+pub fn pool_of(oid: Oid) -> Option<&'static Pool> {
+    let pool = Pool::by_uuid_lo(oid.pool_uuid_lo);
+    if pool.is_none() {
+        fail(libc::EINVAL, format_args!("invalid pool uuid: no open pool has {:#x}", oid.pool_uuid_lo));
+    }
+    pool
+}
+
+/// The pool of a handle; a message and EINVAL for NULL.
+///
+/// # Safety
+/// The C contract.
+pub unsafe fn pool_arg<'a>(pop: *mut c_void) -> Option<&'a Pool> {
+    // SAFETY: the C contract.
+    let pool = unsafe { Pool::from_handle(pop) };
+    if pool.is_none() {
+        fail(libc::EINVAL, format_args!("invalid (NULL) pool"));
+    }
+    pool
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_alloc(
+    pop: *mut c_void,
+    oidp: *mut Oid,
+    size: usize,
+    type_num: u64,
+    constructor: CConstructor,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: the C contract.
+    unsafe { pmemobj_xalloc(pop, oidp, size, type_num, 0, constructor, arg) }
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_xalloc(
+    pop: *mut c_void,
+    oidp: *mut Oid,
+    size: usize,
+    type_num: u64,
+    flags: u64,
+    constructor: CConstructor,
+    arg: *mut c_void,
+) -> c_int {
+    // SAFETY: the C contract.
+    let Some(pool) = (unsafe { pool_arg(pop) }) else { return -1 };
+    if size == 0 {
+        return status(Err(crate::heap::Error::SizeZero.into()));
+    }
+    match request(size, type_num, flags, XALLOC_FLAGS) {
+        // SAFETY: the C contract.
+        Ok(req) => status(unsafe { with_constructor(pop, constructor, arg, |c| pool.alloc(oidp, req, c)) }),
+        Err(unknown) => {
+            fail(libc::EINVAL, format_args!("unknown flags {unknown:#x}"));
+            -1
+        }
+    }
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_zalloc(pop: *mut c_void, oidp: *mut Oid, size: usize, type_num: u64) -> c_int {
+    // SAFETY: the C contract.
+    unsafe { pmemobj_xalloc(pop, oidp, size, type_num, ZERO, None, std::ptr::null_mut()) }
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_realloc(pop: *mut c_void, oidp: *mut Oid, size: usize, type_num: u64) -> c_int {
+    // SAFETY: the C contract.
+    let Some(pool) = (unsafe { pool_arg(pop) }) else { return -1 };
+    // SAFETY: the C contract.
+    status(unsafe { pool.realloc(oidp, size as u64, type_num, false) })
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_zrealloc(
+    pop: *mut c_void,
+    oidp: *mut Oid,
+    size: usize,
+    type_num: u64,
+) -> c_int {
+    // SAFETY: the C contract.
+    let Some(pool) = (unsafe { pool_arg(pop) }) else { return -1 };
+    // SAFETY: the C contract.
+    status(unsafe { pool.realloc(oidp, size as u64, type_num, true) })
+}
+
+/// Allocates a copy of `len` bytes.
+unsafe fn duplicate(pop: *mut c_void, oidp: *mut Oid, src: *const u8, len: usize, type_num: u64) -> c_int {
+    // SAFETY: the C contract.
+    let Some(pool) = (unsafe { pool_arg(pop) }) else { return -1 };
+    let domain = pool.domain();
+    let mut copy = |to: *mut u8| {
+        // SAFETY: the object has `len` bytes, the string too.
+        unsafe { domain.copy(to, src, len, crate::flush::MemFlags::empty()) };
+        // The allocation orders the copy before the object.
+        domain.drain();
+        true
+    };
+    let req = Request { size: len as u64, type_num, zero: false, class: 0, arena: 0 };
+    // SAFETY: the C contract.
+    status(unsafe { pool.alloc(oidp, req, Some(&mut copy)) })
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_strdup(
+    pop: *mut c_void,
+    oidp: *mut Oid,
+    s: *const c_char,
+    type_num: u64,
+) -> c_int {
+    if s.is_null() {
+        super::set_errno(libc::EINVAL);
+        return -1;
+    }
+    // SAFETY: the C contract.
+    unsafe { duplicate(pop, oidp, s.cast(), libc::strlen(s) + 1, type_num) }
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_wcsdup(
+    pop: *mut c_void,
+    oidp: *mut Oid,
+    s: *const libc::wchar_t,
+    type_num: u64,
+) -> c_int {
+    if s.is_null() {
+        super::set_errno(libc::EINVAL);
+        return -1;
+    }
+    // SAFETY: the C contract.
+    unsafe { duplicate(pop, oidp, s.cast(), (libc::wcslen(s) + 1) * size_of::<libc::wchar_t>(), type_num) }
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_free(oidp: *mut Oid) {
+    // SAFETY: the C contract.
+    let Some(oid) = (unsafe { oidp.as_ref() }).copied() else { return };
+    if oid.is_null() {
+        return;
+    }
+    if let Some(pool) = pool_of(oid) {
+        // SAFETY: the C contract.
+        status(unsafe { pool.free(oidp) });
+    }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn pmemobj_alloc_usable_size(oid: Oid) -> usize {
+    if oid.is_null() {
+        return 0;
+    }
+    pool_of(oid).map_or(0, |pool: &obj::Pool| pool.usable_size(oid.off) as usize)
+}

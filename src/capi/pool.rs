@@ -1,0 +1,159 @@
+//! `libpmemobj/pool_base.h`.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+
+use super::{fail, fail_file, oid_or_null};
+use crate::obj::{Oid, Pool};
+
+/// A C string; NULL is EINVAL with PMDK's message.
+unsafe fn path_arg<'a>(path: *const c_char) -> Option<&'a CStr> {
+    if path.is_null() {
+        fail(libc::EINVAL, format_args!("invalid (NULL) path"));
+        return None;
+    }
+    // SAFETY: the C contract.
+    Some(unsafe { CStr::from_ptr(path) })
+}
+
+/// The bytes of a C string; `None` for NULL.
+unsafe fn bytes_arg<'a>(s: *const c_char) -> Option<&'a [u8]> {
+    // SAFETY: the C contract.
+    (!s.is_null()).then(|| unsafe { CStr::from_ptr(s) }.to_bytes())
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_create(
+    path: *const c_char,
+    layout: *const c_char,
+    poolsize: usize,
+    mode: libc::mode_t,
+) -> *mut c_void {
+    // SAFETY: the C contract.
+    let (path, layout) = unsafe { (path_arg(path), bytes_arg(layout).unwrap_or(b"")) };
+    let Some(path) = path else { return std::ptr::null_mut() };
+    match Pool::create(path, layout, poolsize as u64, mode) {
+        Ok(pool) => pool.handle(),
+        Err(e) => {
+            fail_file(path, &e);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_open(path: *const c_char, layout: *const c_char) -> *mut c_void {
+    // SAFETY: the C contract.
+    let (path, layout) = unsafe { (path_arg(path), bytes_arg(layout)) };
+    let Some(path) = path else { return std::ptr::null_mut() };
+    match Pool::open(path, layout) {
+        Ok(pool) => pool.handle(),
+        Err(e) => {
+            fail_file(path, &e);
+            std::ptr::null_mut()
+        }
+    }
+}
+
+unsafe extern "C" {
+    /// Counts closes; programs' inline code compares it (API contract 1).
+    static mut _pobj_cache_invalidate: c_int;
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_close(pop: *mut c_void) {
+    // SAFETY: the C contract.
+    let Some(pool) = (unsafe { Pool::from_handle(pop) }) else { return };
+    let (saved, uuid_lo) = (std::io::Error::last_os_error().raw_os_error().unwrap_or(0), pool.uuid_lo());
+    pool.unregister();
+    // SAFETY: the counter is the library's, changed atomically; the cache is
+    // the calling thread's.
+    unsafe {
+        std::sync::atomic::AtomicI32::from_ptr(&raw mut _pobj_cache_invalidate)
+            .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let cache = super::base::cached_pool();
+        if (*cache).uuid_lo == uuid_lo {
+            (*cache).pop = std::ptr::null_mut();
+            (*cache).uuid_lo = 0;
+        }
+        Pool::close(pool);
+    }
+    super::set_errno(saved);
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_check(path: *const c_char, layout: *const c_char) -> c_int {
+    // SAFETY: the C contract.
+    let (path, layout) = unsafe { (path_arg(path), bytes_arg(layout)) };
+    let Some(path) = path else { return -1 };
+    match Pool::check(path, layout) {
+        Ok(Ok(())) => 1,
+        Ok(Err(e)) => {
+            fail_file(path, &e);
+            0
+        }
+        Err(e) => {
+            fail_file(path, &e);
+            -1
+        }
+    }
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_root(pop: *mut c_void, size: usize) -> Oid {
+    // SAFETY: the C contract.
+    unsafe { pmemobj_root_construct(pop, size, None, std::ptr::null_mut()) }
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_root_construct(
+    pop: *mut c_void,
+    size: usize,
+    constructor: super::atomic::CConstructor,
+    arg: *mut c_void,
+) -> Oid {
+    // SAFETY: the C contract.
+    let Some(pool) = (unsafe { Pool::from_handle(pop) }) else {
+        fail(libc::EINVAL, format_args!("invalid (NULL) pool"));
+        return Oid::NULL;
+    };
+    // SAFETY: the C contract.
+    oid_or_null(unsafe { super::atomic::with_constructor(pop, constructor, arg, |c| pool.root(size as u64, c)) })
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_root_size(pop: *mut c_void) -> usize {
+    // SAFETY: the C contract.
+    unsafe { Pool::from_handle(pop) }.map_or(0, |pool| pool.root_size() as usize)
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_set_user_data(pop: *mut c_void, data: *mut c_void) {
+    // SAFETY: the C contract.
+    if let Some(pool) = unsafe { Pool::from_handle(pop) } {
+        pool.set_user_data(data);
+    }
+}
+
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_get_user_data(pop: *mut c_void) -> *mut c_void {
+    // SAFETY: the C contract.
+    unsafe { Pool::from_handle(pop) }.map_or(std::ptr::null_mut(), Pool::user_data)
+}

@@ -1,15 +1,96 @@
-//! The thread's last error message.
+//! The thread's last error message: a buffer per library and thread, at the
+//! same address for the life of the thread.
 
 use std::cell::Cell;
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char, c_void};
 use std::fmt::{self, Write};
+use std::panic::Location;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::logger::{self, Level};
+use crate::flush::preserve_errno;
 
 const SIZE: usize = 8192;
 
+/// Shown when there is no memory for a buffer.
+const NO_MEMORY: &CStr = c"out of memory: the message of this error was lost";
+
 thread_local! {
-    static BUFFER: Cell<*mut u8> = const { Cell::new(std::ptr::null_mut()) };
+    /// Null until the thread asks for its message or sets one.
+    static BUFFER: Cell<*mut u8> = const { Cell::new(null_mut()) };
+    /// A message was lost for want of a buffer.
+    static LOST: Cell<bool> = const { Cell::new(false) };
 }
 
+/// The pthread key whose destructor frees a thread's buffer, plus 1; 0 before
+/// the first buffer.
+static KEY: AtomicU32 = AtomicU32::new(0);
+
+/// The thread's buffer, made now if there is none; null if out of memory.
+fn buffer() -> *mut u8 {
+    let mut p = BUFFER.get();
+    if p.is_null() {
+        // SAFETY: plain allocation.
+        p = unsafe { libc::malloc(SIZE) }.cast();
+        if !p.is_null() {
+            // SAFETY: just allocated.
+            unsafe { *p = 0 };
+            BUFFER.set(p);
+            free_at_exit(p);
+        }
+    }
+    p
+}
+
+/// Has the buffer freed when the thread ends. If the system has no key to
+/// spare, the buffer is simply never freed.
+fn free_at_exit(p: *mut u8) {
+    let mut key = KEY.load(Ordering::Acquire);
+    if key == 0 {
+        let mut new = 0;
+        // SAFETY: a key to fill in and a destructor for its values.
+        if unsafe { libc::pthread_key_create(&mut new, Some(free)) } != 0 {
+            return;
+        }
+        key = match KEY.compare_exchange(0, new + 1, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => new + 1,
+            Err(first) => {
+                // SAFETY: just created, used by nobody.
+                unsafe { libc::pthread_key_delete(new) };
+                first
+            }
+        };
+    }
+    // SAFETY: a key that lives as long as the library.
+    unsafe { libc::pthread_setspecific(key - 1, p.cast()) };
+}
+
+/// The end of a thread. Whoever reports an error still later makes a new
+/// buffer, and the system calls this again.
+unsafe extern "C" fn free(p: *mut c_void) {
+    BUFFER.set(null_mut());
+    // SAFETY: the thread's buffer, which nobody refers to any more.
+    unsafe { libc::free(p) };
+}
+
+/// The end of the library: the destructor is about to be unmapped.
+extern "C" fn unload() {
+    let key = KEY.swap(0, Ordering::AcqRel);
+    if key != 0 {
+        // SAFETY: a buffer of this thread or null; the key that `free_at_exit` made.
+        unsafe {
+            free(BUFFER.get().cast());
+            libc::pthread_key_delete(key - 1);
+        }
+    }
+}
+
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static UNLOAD: extern "C" fn() = unload;
+
+/// Writes text, cut to what is left.
 struct Cursor {
     at: *mut u8,
     left: usize,
@@ -26,25 +107,69 @@ impl Write for Cursor {
     }
 }
 
-/// Replaces the calling thread's message.
+/// Replaces the calling thread's message, and logs it. errno stays.
+#[cold]
+#[track_caller]
 pub fn set(message: fmt::Arguments) {
-    let mut p = BUFFER.get();
-    if p.is_null() {
-        // SAFETY: plain allocation.
-        p = unsafe { libc::malloc(SIZE) }.cast();
+    let place = Location::caller();
+    preserve_errno(|| {
+        let p = buffer();
+        LOST.set(p.is_null());
         if p.is_null() {
+            logger::log(Level::Error, NO_MEMORY, place);
             return;
         }
-        BUFFER.set(p);
-    }
-    let mut c = Cursor { at: p, left: SIZE - 1 };
-    let _ = c.write_fmt(message);
-    // SAFETY: one byte was kept for the NUL.
-    unsafe { *c.at = 0 };
+        let mut c = Cursor { at: p, left: SIZE - 1 };
+        // The cursor takes everything; a Display that fails leaves what it wrote.
+        let _ = c.write_fmt(message);
+        // SAFETY: one byte was kept for the NUL, which ends the string.
+        let text = unsafe {
+            *c.at = 0;
+            CStr::from_ptr(p.cast())
+        };
+        logger::log(Level::Error, text, place);
+    });
 }
 
-/// The message as a C string, never NULL.
+/// The message as a C string, never NULL; empty before the first error.
 pub fn get() -> *const c_char {
-    let p = BUFFER.get();
-    if p.is_null() { c"".as_ptr() } else { p.cast() }
+    match preserve_errno(buffer) {
+        p if !p.is_null() => p.cast(),
+        _ if LOST.get() => NO_MEMORY.as_ptr(),
+        _ => c"".as_ptr(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flush::{errno, set_errno};
+
+    fn text() -> String {
+        // SAFETY: a C string that lives until the next message.
+        unsafe { CStr::from_ptr(get()) }.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn one_per_thread_and_never_cleared() {
+        assert_eq!(text(), "");
+        let here = get();
+        set_errno(77);
+        set(format_args!("number {}", 5));
+        assert_eq!((text().as_str(), errno(), get()), ("number 5", 77, here));
+        std::thread::spawn(|| {
+            assert_eq!(text(), "");
+            set(format_args!("other"));
+        })
+        .join()
+        .unwrap();
+        assert_eq!(text(), "number 5");
+    }
+
+    #[test]
+    fn long_messages_are_cut() {
+        set(format_args!("{}{}", "x".repeat(SIZE - 2), "yz"));
+        assert_eq!(text().len(), SIZE - 1);
+        assert!(text().ends_with("xy"));
+    }
 }

@@ -12,22 +12,20 @@ pub mod atomic;
 pub mod base;
 pub mod errmsg;
 pub mod iterator;
+pub mod libpmem;
+pub mod logger;
 pub mod pool;
 pub mod tx;
 
 use std::ffi::{CStr, c_int};
 use std::fmt;
 
+pub(crate) use crate::flush::{Lossy, StrError, set_errno};
 use crate::obj;
-
-/// Sets errno.
-pub(crate) fn set_errno(e: c_int) {
-    // SAFETY: the calling thread's errno.
-    unsafe { *libc::__errno_location() = e }
-}
 
 /// Reports an error the C way: message, then errno.
 #[cold]
+#[track_caller]
 pub(crate) fn fail(errno: c_int, message: fmt::Arguments) {
     errmsg::set(message);
     set_errno(errno);
@@ -64,33 +62,5 @@ pub(crate) fn fail_file(path: &CStr, e: &obj::Error) {
             fail(*errno, format_args!("{call} \"{path}\": {}", StrError(*errno)))
         }
         _ => fail(e.errno(), format_args!("{e} (file \"{path}\")")),
-    }
-}
-
-/// Bytes shown as text.
-pub(crate) struct Lossy<'a>(pub &'a [u8]);
-
-impl fmt::Display for Lossy<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_str("\u{fffd}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// An errno shown as libc's text.
-pub(crate) struct StrError(pub c_int);
-
-impl fmt::Display for StrError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut buf = [0u8; 128];
-        // SAFETY: the buffer is as long as said.
-        unsafe { libc::strerror_r(self.0, buf.as_mut_ptr().cast(), buf.len()) };
-        let text = CStr::from_bytes_until_nul(&buf).map_or(&b"unknown error"[..], CStr::to_bytes);
-        Lossy(text).fmt(f)
     }
 }

@@ -1,7 +1,10 @@
 //! The persistence domain: the one interface through which the library makes
 //! stores durable.
 
-use std::arch::asm;
+use super::arch::writeback::fence;
+use super::copy;
+use super::engine::Engine;
+use super::pending;
 
 bitflags::bitflags! {
     /// How a bulk store is done; the bits of `PMEM_F_MEM_*`.
@@ -24,7 +27,10 @@ enum Kind {
     PageCache,
 }
 
-/// How the stores to one mapping become durable. Two bytes, copied freely.
+/// How the stores to one mapping become durable. One byte, copied freely.
+///
+/// What a thread flushed is made durable by its own next drain, not by that
+/// of another thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Domain {
     kind: Kind,
@@ -51,30 +57,21 @@ impl Domain {
     #[inline]
     pub unsafe fn flush(self, addr: *const u8, len: usize) {
         match self.kind {
-            Kind::Cpu => {
-                let mut line = addr as usize & !63;
-                let end = addr as usize + len;
-                while line < end {
-                    // SAFETY: clflush has no effect but the write-back; mapped by contract.
-                    unsafe { asm!("clflush [{0}]", in(reg) line, options(nostack, preserves_flags)) };
-                    line += 64;
-                }
-            }
-            Kind::PageCache => {
-                let start = addr as usize & !4095;
-                let len = addr as usize + len - start;
-                // SAFETY: msync does not touch memory contents.
-                unsafe { libc::msync(start as *mut _, len, libc::MS_SYNC) };
-            }
+            // SAFETY: by contract.
+            Kind::Cpu => unsafe { Engine::peek().flush(addr, len) },
+            Kind::PageCache => pending::add(addr.addr(), len),
         }
     }
 
     /// Everything this thread flushed before is durable before anything after.
+    ///
+    /// The CPU's fence is not spared where CLFLUSH, ordered by itself, is the
+    /// flush instruction: there it costs little, and it orders streamed stores.
     #[inline]
     pub fn drain(self) {
-        if self.kind == Kind::Cpu {
-            // SAFETY: a fence.
-            unsafe { asm!("sfence", options(nostack, preserves_flags)) };
+        match self.kind {
+            Kind::Cpu => fence(),
+            Kind::PageCache => pending::drain(),
         }
     }
 
@@ -90,31 +87,36 @@ impl Domain {
     }
 
     /// memmove, flushed unless `NOFLUSH`; never drains. Aligned 8-byte words
-    /// are stored whole.
+    /// are stored whole. Nothing happens if `dst` is `src`.
     ///
     /// # Safety
     /// `dst` is writable and `src` readable for `len` bytes.
+    #[inline]
     pub unsafe fn copy(self, dst: *mut u8, src: *const u8, len: usize, flags: MemFlags) {
         // SAFETY: by contract.
-        unsafe {
-            std::ptr::copy(src, dst, len);
-            if !flags.contains(MemFlags::NOFLUSH) {
-                self.flush(dst, len);
-            }
-        }
+        let store = |flags| unsafe { copy::copy(dst, src, len, flags) };
+        if self.is_pmem() { store(flags) } else { page_cached(dst, len, flags, store) }
     }
 
-    /// memset, flushed unless `NOFLUSH`; never drains.
+    /// memset, flushed unless `NOFLUSH`; never drains. Aligned 8-byte words
+    /// are stored whole.
     ///
     /// # Safety
     /// `dst` is writable for `len` bytes.
+    #[inline]
     pub unsafe fn fill(self, dst: *mut u8, byte: u8, len: usize, flags: MemFlags) {
         // SAFETY: by contract.
-        unsafe {
-            std::ptr::write_bytes(dst, byte, len);
-            if !flags.contains(MemFlags::NOFLUSH) {
-                self.flush(dst, len);
-            }
-        }
+        let store = |flags| unsafe { copy::fill(dst, byte, len, flags) };
+        if self.is_pmem() { store(flags) } else { page_cached(dst, len, flags, store) }
+    }
+}
+
+/// A bulk store to the page cache: cached, and its range remembered
+/// afterwards, because remembering may sync at once.
+#[inline(never)]
+fn page_cached(dst: *const u8, len: usize, flags: MemFlags, store: impl FnOnce(MemFlags)) {
+    store(flags | MemFlags::NOFLUSH);
+    if !flags.contains(MemFlags::NOFLUSH) {
+        pending::add(dst.addr(), len);
     }
 }

@@ -29,7 +29,7 @@ pub struct PoolFile {
 pub(super) fn map(file: &File, size: u64, private: bool) -> Result<(Mapping, Region), Error> {
     let len = (size & !(PAGE - 1)) as usize;
     let mapping = Mapping::file(file.fd(), len, private)
-        .map_err(|e| Error::Os { call: "mmap", errno: e.raw_os_error().unwrap_or(libc::ENOMEM) })?;
+        .map_err(|e| Error::Os { call: "mmap", errno: e.errno() })?;
     let pmem = forced() == Some(true) || mapping.is_sync();
     let domain = if pmem { Domain::cpu() } else { Domain::page_cache() };
     // SAFETY: mapped read-write, page aligned; the mapping is kept with the region.

@@ -1,0 +1,336 @@
+//! How a range is cut into stores. The pieces come from a [`Kernel`], one per
+//! vector width; the cutting is the same for all of them.
+//!
+//! Two promises hold for every kernel, direction and size:
+//! * an aligned 8-byte word that lies wholly in the range is stored by one
+//!   store, so it can never be seen, or survive, half-written;
+//! * the destination is never read, and nothing outside it is written.
+
+use super::arch::stream_part;
+use super::arch::writeback::{LINE, fence};
+use super::engine::Engine;
+
+/// The pieces of a copy. Each reads all of its source before it writes.
+pub trait Kernel {
+    /// # Safety
+    /// `dst` is 8-byte aligned and writable, `src` readable for 16 bytes, and
+    /// the CPU has the kernel's instructions.
+    unsafe fn store16(dst: *mut u8, src: *const u8);
+
+    /// # Safety
+    /// As [`Kernel::store16`], for 64 bytes.
+    unsafe fn store64(dst: *mut u8, src: *const u8);
+
+    /// Writes a whole line past the cache.
+    ///
+    /// # Safety
+    /// As [`Kernel::store64`], with `dst` line-aligned.
+    unsafe fn stream64(dst: *mut u8, src: *const u8);
+
+    /// Leaves the CPU as other code expects it.
+    ///
+    /// # Safety
+    /// The CPU has the kernel's instructions.
+    #[inline(always)]
+    unsafe fn end() {}
+}
+
+/// Where the bytes come from.
+pub trait Source: Copy {
+    /// The address to read the bytes at `off` from.
+    fn at(self, off: usize) -> *const u8;
+}
+
+/// Memory to copy.
+#[derive(Clone, Copy)]
+pub struct Bytes(pub *const u8);
+
+impl Source for Bytes {
+    #[inline(always)]
+    fn at(self, off: usize) -> *const u8 {
+        self.0.wrapping_add(off)
+    }
+}
+
+/// A line of equal bytes, read again and again: a fill.
+#[derive(Clone, Copy)]
+pub struct Pattern<'a>(pub &'a Line);
+
+#[repr(C, align(64))]
+pub struct Line(pub [u8; LINE]);
+
+impl Source for Pattern<'_> {
+    #[inline(always)]
+    fn at(self, _: usize) -> *const u8 {
+        self.0.0.as_ptr()
+    }
+}
+
+/// Which end an overlapping move starts from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Forward,
+    Backward,
+}
+
+/// One store of 8 bytes.
+///
+/// # Safety
+/// `dst` is 8-byte aligned and writable.
+#[inline(always)]
+pub unsafe fn store8(dst: *mut u8, word: u64) {
+    // SAFETY: by contract. Volatile: neither split nor merged by the compiler.
+    unsafe { dst.cast::<u64>().write_volatile(word) }
+}
+
+/// Copies `size_of::<T>()` bytes by one load and one store.
+///
+/// # Safety
+/// `dst` is aligned for `T` and writable, `src` readable.
+#[inline(always)]
+unsafe fn piece<T>(dst: *mut u8, src: *const u8) {
+    // SAFETY: by contract.
+    unsafe { dst.cast::<T>().write_volatile(src.cast::<T>().read_unaligned()) }
+}
+
+/// Cached stores from the first byte to the last.
+///
+/// # Safety
+/// `dst` is writable and `src` readable for `len` bytes, `dst` does not
+/// overlap `src` from above, and the CPU has the kernel's instructions.
+#[inline(always)]
+pub unsafe fn forward<K: Kernel, S: Source>(dst: *mut u8, src: S, len: usize) {
+    let mut at = 0;
+    // SAFETY: `at` never passes `len`; each piece is aligned to its size or, from 8 bytes on, to 8.
+    unsafe {
+        if dst.addr() & 7 != 0 {
+            if dst.addr() & 1 != 0 && len >= 1 {
+                piece::<u8>(dst, src.at(0));
+                at = 1;
+            }
+            if dst.addr().wrapping_add(at) & 2 != 0 && len - at >= 2 {
+                piece::<u16>(dst.add(at), src.at(at));
+                at += 2;
+            }
+            if dst.addr().wrapping_add(at) & 4 != 0 && len - at >= 4 {
+                piece::<u32>(dst.add(at), src.at(at));
+                at += 4;
+            }
+        }
+        while len - at >= 64 {
+            K::store64(dst.add(at), src.at(at));
+            at += 64;
+        }
+        while len - at >= 16 {
+            K::store16(dst.add(at), src.at(at));
+            at += 16;
+        }
+        if len - at >= 8 {
+            piece::<u64>(dst.add(at), src.at(at));
+            at += 8;
+        }
+        if at == len {
+            return;
+        }
+        if len - at >= 4 {
+            piece::<u32>(dst.add(at), src.at(at));
+            at += 4;
+        }
+        if len - at >= 2 {
+            piece::<u16>(dst.add(at), src.at(at));
+            at += 2;
+        }
+        if len - at >= 1 {
+            piece::<u8>(dst.add(at), src.at(at));
+        }
+    }
+}
+
+/// Cached stores from the last byte to the first: [`forward`] mirrored.
+///
+/// # Safety
+/// As [`forward`], but `dst` does not overlap `src` from below.
+#[inline(always)]
+pub unsafe fn backward<K: Kernel, S: Source>(dst: *mut u8, src: S, len: usize) {
+    let end = dst.addr().wrapping_add(len);
+    let mut at = len;
+    // SAFETY: `at` never drops below 0; pieces are aligned as in `forward`.
+    unsafe {
+        if end & 1 != 0 && at >= 1 {
+            at -= 1;
+            piece::<u8>(dst.add(at), src.at(at));
+        }
+        if dst.addr().wrapping_add(at) & 2 != 0 && at >= 2 {
+            at -= 2;
+            piece::<u16>(dst.add(at), src.at(at));
+        }
+        if dst.addr().wrapping_add(at) & 4 != 0 && at >= 4 {
+            at -= 4;
+            piece::<u32>(dst.add(at), src.at(at));
+        }
+        while at >= 64 {
+            at -= 64;
+            K::store64(dst.add(at), src.at(at));
+        }
+        while at >= 16 {
+            at -= 16;
+            K::store16(dst.add(at), src.at(at));
+        }
+        if at >= 8 {
+            at -= 8;
+            piece::<u64>(dst.add(at), src.at(at));
+        }
+        if at >= 4 {
+            at -= 4;
+            piece::<u32>(dst.add(at), src.at(at));
+        }
+        if at >= 2 {
+            at -= 2;
+            piece::<u16>(dst.add(at), src.at(at));
+        }
+        if at >= 1 {
+            piece::<u8>(dst, src.at(0));
+        }
+    }
+}
+
+/// # Safety
+/// As [`forward`] or [`backward`].
+#[inline(always)]
+unsafe fn store<K: Kernel, S: Source>(dst: *mut u8, src: S, off: usize, len: usize, way: Direction) {
+    let (dst, src) = (dst.wrapping_add(off), Offset(src, off));
+    // SAFETY: by contract.
+    unsafe {
+        match way {
+            Direction::Forward => forward::<K, _>(dst, src, len),
+            Direction::Backward => backward::<K, _>(dst, src, len),
+        }
+    }
+}
+
+/// A source from an offset on.
+#[derive(Clone, Copy)]
+struct Offset<S>(S, usize);
+
+impl<S: Source> Source for Offset<S> {
+    #[inline(always)]
+    fn at(self, off: usize) -> *const u8 {
+        self.0.at(self.1 + off)
+    }
+}
+
+/// Bytes stored before their lines are flushed: still in the first-level cache.
+const BLOCK: usize = 2048;
+
+/// Cached stores, flushed block by block if `flush`.
+///
+/// # Safety
+/// As [`forward`] or [`backward`], whichever `way` says.
+#[inline(always)]
+pub unsafe fn cached<K: Kernel, S: Source>(
+    engine: Engine,
+    dst: *mut u8,
+    src: S,
+    len: usize,
+    way: Direction,
+    flush: bool,
+) {
+    // Blocks start at line boundaries, so that no line is flushed twice.
+    let mut rest = 0..len;
+    while !rest.is_empty() {
+        let block = match way {
+            Direction::Forward => {
+                let cut = BLOCK - dst.addr().wrapping_add(rest.start) % LINE;
+                let end = if rest.len() > cut { rest.start + cut } else { rest.end };
+                std::mem::replace(&mut rest.start, end)..end
+            }
+            Direction::Backward => {
+                let past = dst.addr().wrapping_add(rest.end) % LINE;
+                let cut = if past == 0 { BLOCK } else { BLOCK - LINE + past };
+                let start = if rest.len() > cut { rest.end - cut } else { rest.start };
+                start..std::mem::replace(&mut rest.end, start)
+            }
+        };
+        // SAFETY: by contract; the block is part of the range.
+        unsafe {
+            store::<K, S>(dst, src, block.start, block.len(), way);
+            if flush {
+                engine.flush(dst.wrapping_add(block.start), block.len());
+            }
+        }
+    }
+    // SAFETY: by contract.
+    unsafe { K::end() };
+}
+
+/// Lines streamed between two fences where the CPU wants its write-combining
+/// buffers emptied in order: 768 bytes.
+const FENCE_EVERY: usize = 12;
+
+/// Whole lines past the cache; partial ones at either end are cached and
+/// flushed. Ordered by the next fence.
+///
+/// # Safety
+/// As [`cached`].
+#[inline(always)]
+pub unsafe fn streamed<K: Kernel, S: Source>(
+    engine: Engine,
+    dst: *mut u8,
+    src: S,
+    len: usize,
+    way: Direction,
+) {
+    let head = len.min(dst.addr().wrapping_neg() % LINE);
+    let lines = (len - head) / LINE;
+    let tail = head + lines * LINE;
+    // SAFETY: by contract; head, lines and tail make up the range.
+    unsafe {
+        if way == Direction::Forward {
+            edge::<K, S>(engine, dst, src, 0, head, way);
+        } else {
+            edge::<K, S>(engine, dst, src, tail, len - tail, way);
+        }
+        let fences = engine.fences_streams();
+        for i in 0..lines {
+            let nth = if way == Direction::Forward { i } else { lines - 1 - i };
+            let off = head + nth * LINE;
+            K::stream64(dst.add(off), src.at(off));
+            if fences && i % FENCE_EVERY == FENCE_EVERY - 1 {
+                // Orders nothing that anyone relies on; see FENCE_EVERY.
+                fence();
+            }
+        }
+        if way == Direction::Forward {
+            edge::<K, S>(engine, dst, src, tail, len - tail, way);
+        } else {
+            edge::<K, S>(engine, dst, src, 0, head, way);
+        }
+        K::end();
+    }
+}
+
+/// Less than a line.
+///
+/// # Safety
+/// As [`cached`].
+#[inline(always)]
+unsafe fn edge<K: Kernel, S: Source>(
+    engine: Engine,
+    dst: *mut u8,
+    src: S,
+    off: usize,
+    len: usize,
+    way: Direction,
+) {
+    if len == 0 {
+        return;
+    }
+    let to = dst.wrapping_add(off);
+    // SAFETY: by contract; `stream_part` gets line starts only.
+    unsafe {
+        if to.addr() % LINE != 0 || !stream_part(to, src.at(off), len) {
+            store::<K, S>(dst, src, off, len, way);
+            engine.flush(to, len);
+        }
+    }
+}

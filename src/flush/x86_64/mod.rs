@@ -1,0 +1,16 @@
+//! What x86-64 brings: detection, cache-line write-back, fences, and the copy
+//! kernels. Another architecture offers the same names in a module like this.
+
+mod avx;
+mod avx512;
+pub mod cpu;
+mod movdir64b;
+mod sse2;
+mod words;
+pub mod writeback;
+
+pub use avx::Avx;
+pub use avx512::Avx512;
+pub use movdir64b::Movdir64b;
+pub use sse2::{Sse2, stream_part};
+pub use words::Words;

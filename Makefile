@@ -6,7 +6,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 CARGO ?= cargo
 CC ?= cc
 
-LIBS := pmemobj
+LIBS := pmem pmemobj
 FULL := 1.0.0
 ARCHIVE := target/release/libpmem_rs.a
 OUT := target/lib

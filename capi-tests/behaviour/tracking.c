@@ -149,6 +149,7 @@ deep_drain_splits(void)
 int
 main(void)
 {
+	unsetenv("PMEM_IS_PMEM_FORCE"); /* it is read at the first question, and would answer it */
 	RUN(granted);
 	RUN(not_granted);
 	RUN(partial_unmap);

@@ -40,3 +40,10 @@ $(OUT)/lib%.so: $(OUT)/lib%.so.$(FULL)
 
 clean:
 	rm -rf $(OUT) target/*.map
+
+check: all
+	$(CARGO) test
+	capi-tests/run
+
+demo: all
+	capi-tests/demo.sh

@@ -15,6 +15,7 @@ pub mod iterator;
 pub mod libpmem;
 pub mod logger;
 pub mod pool;
+pub mod thread;
 pub mod tx;
 
 use std::ffi::{CStr, c_int};

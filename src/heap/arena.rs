@@ -237,7 +237,7 @@ impl Heap {
         let (Some(slot), Some(c)) = (zone.slot(chunk), self.classes.get(class)) else { return null_mut() };
         slot.lock.with(|| {
             if slot.map.load(Relaxed).is_null()
-                && let Some(map) = RunMap::read(&self.region, zone, chunk, class, c.run)
+                && let Some(map) = RunMap::read(&self.region, zone, chunk, c.run)
             {
                 slot.map.store(map, Relaxed);
             }

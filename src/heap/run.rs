@@ -12,7 +12,6 @@ use crate::pool::Region;
 pub struct RunMap {
     pub zone: u32,
     pub chunk: u32,
-    pub class: u8,
     pub geometry: RunGeometry,
     /// Offset of the bitmap.
     pub bitmap: u64,
@@ -28,7 +27,7 @@ pub struct RunMap {
 
 impl RunMap {
     /// The map of the run that starts at `chunk`. `None` when out of memory.
-    pub fn read(region: &Region, zone: &Zone, chunk: u32, class: u8, g: RunGeometry) -> Option<*mut RunMap> {
+    pub fn read(region: &Region, zone: &Zone, chunk: u32, g: RunGeometry) -> Option<*mut RunMap> {
         let start = zone.chunk(chunk);
         let bitmap = start + RUN_HEADER;
         let (mut free, mut returned) = (Vec::new(), Vec::new());
@@ -41,7 +40,6 @@ impl RunMap {
         let map = RunMap {
             zone: zone.index,
             chunk,
-            class,
             geometry: g,
             bitmap,
             first_unit: g.first_unit(start),

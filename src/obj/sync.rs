@@ -32,24 +32,30 @@ pub unsafe fn object(
     init: unsafe fn(*mut c_void) -> i32,
 ) -> Result<*mut c_void, i32> {
     // SAFETY: by contract.
-    let (run, id, object) =
-        unsafe { (run_id(pool), AtomicU64::from_ptr(lock.cast()), lock.cast::<u8>().add(OBJECT).cast()) };
-    if id.load(Ordering::Acquire) != run {
-        // SAFETY: by contract.
-        unsafe { initialize(id, run, object, init) }?;
+    unsafe {
+        let object = lock.cast::<u8>().add(OBJECT).cast();
+        once_per_run(pool, lock, || init(object))?;
+        Ok(object)
     }
-    Ok(object)
 }
 
+/// Calls `init` unless that was done in this run of the pool already.
+///
 /// # Safety
-/// As for [`object`].
-#[cold]
-unsafe fn initialize(
-    id: &AtomicU64,
-    run: u64,
-    object: *mut c_void,
-    init: unsafe fn(*mut c_void) -> i32,
+/// `pool` is the handle of an open pool, `id` an aligned run id.
+#[inline]
+pub unsafe fn once_per_run(
+    pool: *mut c_void,
+    id: *mut c_void,
+    init: impl FnOnce() -> i32,
 ) -> Result<(), i32> {
+    // SAFETY: by contract.
+    let (run, id) = unsafe { (run_id(pool), AtomicU64::from_ptr(id.cast())) };
+    if id.load(Ordering::Acquire) == run { Ok(()) } else { initialize(id, run, init) }
+}
+
+#[cold]
+fn initialize(id: &AtomicU64, run: u64, init: impl FnOnce() -> i32) -> Result<(), i32> {
     loop {
         let seen = id.load(Ordering::Acquire);
         if seen == run {
@@ -59,14 +65,13 @@ unsafe fn initialize(
             std::hint::spin_loop(); // another thread is at it
             continue;
         }
-        if id.compare_exchange(seen, run - 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-            continue;
+        if id.compare_exchange(seen, run - 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            break;
         }
-        // SAFETY: this thread alone won the right to initialise.
-        let error = unsafe { init(object) };
-        id.store(if error == 0 { run } else { 0 }, Ordering::Release);
-        return if error == 0 { Ok(()) } else { Err(error) };
     }
+    let error = init();
+    id.store(if error == 0 { run } else { 0 }, Ordering::Release);
+    if error == 0 { Ok(()) } else { Err(error) }
 }
 
 /// # Safety

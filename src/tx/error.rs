@@ -16,6 +16,9 @@ pub enum Error {
     SnapshotTooLarge,
     #[error("out of memory")]
     OutOfMemory,
+    /// PMDK reports all failures to reserve as ENOMEM.
+    #[error("out of memory: {0}")]
+    NoRoom(crate::heap::Error),
     #[error(transparent)]
     Heap(#[from] crate::heap::Error),
 }
@@ -23,9 +26,20 @@ pub enum Error {
 impl Error {
     pub fn errno(&self) -> i32 {
         match self {
-            Error::OutOfMemory => libc::ENOMEM,
+            Error::OutOfMemory | Error::NoRoom(_) => libc::ENOMEM,
             Error::Heap(e) => e.errno(),
             _ => libc::EINVAL,
+        }
+    }
+}
+
+impl Error {
+    /// A failure to reserve, as the transactional calls report it.
+    pub fn of_reserve(e: crate::heap::Error) -> Error {
+        use crate::heap::Error::{Canceled, ClassUnsuitable, Full, LogFull, NoArena, NoClass};
+        match e {
+            Full(_) | NoClass(_) | ClassUnsuitable(_) | NoArena(_) | Canceled | LogFull => Error::NoRoom(e),
+            _ => Error::Heap(e),
         }
     }
 }

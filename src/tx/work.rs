@@ -40,10 +40,10 @@ impl Transaction {
             if !how.snapshot {
                 return Ok(());
             }
-            target.heap.prepare_snapshot(hold, end - start)?;
+            target.heap.prepare_snapshot(hold, end - start).map_err(Error::of_reserve)?;
             // SAFETY: the lane is held and nothing is called back meanwhile.
             if unsafe { hold.logs().as_ref() }.undo.is_empty() {
-                target.heap.prepare(hold, actions + 1)?;
+                target.heap.prepare(hold, actions + 1).map_err(Error::of_reserve)?;
             }
             // SAFETY: as above; `prepare` is done with the logs.
             let undo = unsafe { &mut hold.logs().as_mut().undo };
@@ -68,7 +68,7 @@ impl Transaction {
         let target = self.working()?;
         self.actions.try_reserve(n + 1).map_err(|_| Error::OutOfMemory)?;
         let Some(hold) = &self.hold else { return Err(Error::PoolUuid) };
-        target.heap.prepare(hold, self.actions.len() + n + 1)?;
+        target.heap.prepare(hold, self.actions.len() + n + 1).map_err(Error::of_reserve)?;
         Ok(target)
     }
 
@@ -77,7 +77,7 @@ impl Transaction {
     pub fn alloc(&mut self, req: &Request, flush: bool) -> Result<u64, Error> {
         let target = self.prepare_actions(1)?;
         let heap = target.heap;
-        let b = heap.reserve(req)?;
+        let b = heap.reserve(req).map_err(Error::of_reserve)?;
         let covered = Range { start: b.start, end: b.start + b.size, flush };
         if let Err(e) = self.ranges.add(covered, |_, _| Ok(())) {
             heap.cancel(&b);

@@ -4,7 +4,7 @@
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PMDK=$TOP/target/pmdk/root/usr
 PMDK_LIB=$PMDK/lib/x86_64-linux-gnu
-OURS_LIB=$TOP/target/lib
+OURS_LIB=${OURS_LIB:-$TOP/target/lib} # another directory: a dry run on what is there
 BUILD=$TOP/target/capi-tests
 BIN=$BUILD/bin
 LOG=$BUILD/log
@@ -48,6 +48,12 @@ passed=0 failed=0 skipped=0
 if [ -t 1 ]; then live=1; else live=; fi
 
 say() { printf '%s\n' "$*"; }
+
+# progress TEXT: from inside a test, past its log (descriptor 9 is the runner's output).
+progress() {
+	if { true >&9; } 2>/dev/null; then echo "         $*" >&9; fi
+	echo "$*"
+}
 
 skip() { # NAME WHY
 	skipped=$((skipped + 1))

@@ -47,12 +47,7 @@ pub unsafe extern "C" fn pmemobj_xreserve(
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_set_value(
-    pop: *mut c_void,
-    act: *mut RawAction,
-    ptr: *mut u64,
-    value: u64,
-) {
+pub unsafe extern "C" fn pmemobj_set_value(pop: *mut c_void, act: *mut RawAction, ptr: *mut u64, value: u64) {
     // SAFETY: the C contract.
     unsafe {
         if let Some(pool) = pool_arg(pop) {

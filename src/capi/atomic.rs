@@ -115,7 +115,12 @@ pub unsafe extern "C" fn pmemobj_xalloc(
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_zalloc(pop: *mut c_void, oidp: *mut Oid, size: usize, type_num: u64) -> c_int {
+pub unsafe extern "C" fn pmemobj_zalloc(
+    pop: *mut c_void,
+    oidp: *mut Oid,
+    size: usize,
+    type_num: u64,
+) -> c_int {
     // SAFETY: the C contract.
     unsafe { pmemobj_xalloc(pop, oidp, size, type_num, ZERO, None, std::ptr::null_mut()) }
 }
@@ -123,7 +128,12 @@ pub unsafe extern "C" fn pmemobj_zalloc(pop: *mut c_void, oidp: *mut Oid, size: 
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_realloc(pop: *mut c_void, oidp: *mut Oid, size: usize, type_num: u64) -> c_int {
+pub unsafe extern "C" fn pmemobj_realloc(
+    pop: *mut c_void,
+    oidp: *mut Oid,
+    size: usize,
+    type_num: u64,
+) -> c_int {
     // SAFETY: the C contract.
     let Some(pool) = (unsafe { pool_arg(pop) }) else { return -1 };
     // SAFETY: the C contract.

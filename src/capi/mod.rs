@@ -57,11 +57,17 @@ pub(crate) fn oid_or_null(r: obj::Result<obj::Oid>) -> obj::Oid {
 /// reason, or what is wrong in which file.
 #[cold]
 pub(crate) fn fail_file(path: &CStr, e: &obj::Error) {
+    use crate::pool::Error as File;
     let path = Lossy(path.to_bytes());
+    let errno = e.errno();
+    let why = StrError(errno);
     match e {
-        obj::Error::File(crate::pool::Error::Os { call, errno }) => {
-            fail(*errno, format_args!("{call} \"{path}\": {}", StrError(*errno)))
+        obj::Error::File(File::Os { call, .. }) => fail(errno, format_args!("{call} \"{path}\": {why}")),
+        obj::Error::File(File::Allocate { size, .. }) => {
+            fail(errno, format_args!("posix_fallocate \"{path}\", {size}: {why}"))
         }
-        _ => fail(e.errno(), format_args!("{e} (file \"{path}\")")),
+        obj::Error::File(File::Exists) => fail(errno, format_args!("file {path} already exists")),
+        obj::Error::File(File::NoFile) => fail(errno, format_args!("stat \"{path}\": negative size")),
+        _ => fail(errno, format_args!("{e} (file \"{path}\")")),
     }
 }

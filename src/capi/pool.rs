@@ -30,9 +30,12 @@ pub unsafe extern "C" fn pmemobj_create(
     poolsize: usize,
     mode: libc::mode_t,
 ) -> *mut c_void {
-    // SAFETY: the C contract.
-    let (path, layout) = unsafe { (path_arg(path), bytes_arg(layout).unwrap_or(b"")) };
-    let Some(path) = path else { return std::ptr::null_mut() };
+    if path.is_null() {
+        fail(libc::EFAULT, format_args!("os_access \"\": {}", super::StrError(libc::EFAULT)));
+        return std::ptr::null_mut();
+    }
+    // SAFETY: the C contract; not NULL.
+    let (path, layout) = unsafe { (CStr::from_ptr(path), bytes_arg(layout).unwrap_or(b"")) };
     match Pool::create(path, layout, poolsize as u64, mode) {
         Ok(pool) => pool.handle(),
         Err(e) => {
@@ -129,7 +132,9 @@ pub unsafe extern "C" fn pmemobj_root_construct(
         return Oid::NULL;
     };
     // SAFETY: the C contract.
-    oid_or_null(unsafe { super::atomic::with_constructor(pop, constructor, arg, |c| pool.root(size as u64, c)) })
+    oid_or_null(unsafe {
+        super::atomic::with_constructor(pop, constructor, arg, |c| pool.root(size as u64, c))
+    })
 }
 
 /// # Safety

@@ -234,9 +234,7 @@ pub unsafe extern "C" fn pmemobj_volatile(
     arg: *mut c_void,
 ) -> *mut c_void {
     // SAFETY: the C contract.
-    let made = unsafe {
-        sync::once_per_run(pop, vlt, || constr.map_or(0, |constr| constr(ptr, arg)))
-    };
+    let made = unsafe { sync::once_per_run(pop, vlt, || constr.map_or(0, |constr| constr(ptr, arg))) };
     if made.is_err() {
         super::errmsg::set(format_args!("error initializing lock"));
         return std::ptr::null_mut();

@@ -346,9 +346,8 @@ impl Heap {
     /// as media says.
     pub(super) fn is_empty_on_media(&self, zone: &Zone, c: u32) -> bool {
         let h = zone.header(&self.region, c);
-        self.geometry(zone.index, c, h).is_some_and(|g| {
-            run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &g) == g.units
-        })
+        self.geometry(zone.index, c, h)
+            .is_some_and(|g| run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &g) == g.units)
     }
 
     /// An empty run that serves nobody becomes a free block.

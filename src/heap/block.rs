@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::layout::{
-    RunGeometry, 
-    CHUNK, ChunkHeader, FREE, HeaderType, MAX_UNITS, RUN, RUN_DATA, RUN_HEADER, USED, ZONE_META, ZONE_SIZE, HEAP_HEADER,
+    CHUNK, ChunkHeader, FREE, HEAP_HEADER, HeaderType, MAX_UNITS, RUN, RUN_DATA, RUN_HEADER, RunGeometry,
+    USED, ZONE_META, ZONE_SIZE,
 };
 use super::run::{self, mask};
 use super::zone::SlotState;
@@ -30,9 +30,15 @@ pub struct Block {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    Huge { chunks: u32 },
+    Huge {
+        chunks: u32,
+    },
     /// Bits of the word of the run's bitmap at offset `word`.
-    Run { unit: u32, units: u32, word: u64 },
+    Run {
+        unit: u32,
+        units: u32,
+        word: u64,
+    },
 }
 
 impl Block {
@@ -96,11 +102,9 @@ impl Heap {
                 let w = word(0)?;
                 ObjectHeader { size: w & SIZE_MASK, flags: (w >> 48) as u16, type_num: word(8)? }
             }
-            HeaderType::Legacy => ObjectHeader {
-                size: word(8)?,
-                flags: (word(48)? >> 48) as u16,
-                type_num: word(56)?,
-            },
+            HeaderType::Legacy => {
+                ObjectHeader { size: word(8)?, flags: (word(48)? >> 48) as u16, type_num: word(56)? }
+            }
             HeaderType::None => ObjectHeader { size: unit, flags: 0, type_num: 0 },
         })
     }
@@ -165,7 +169,8 @@ impl Heap {
                     return Err("not at a unit's start");
                 }
                 let found = self.read_header(start, header, g.unit).ok_or("no header")?;
-                let units = self.units_of(&found, unit as u32, &g).ok_or("object header with a wrong size")?;
+                let units =
+                    self.units_of(&found, unit as u32, &g).ok_or("object header with a wrong size")?;
                 let word = base + RUN_HEADER + 8 * (unit / 64);
                 let place = Place::Run { unit: unit as u32, units, word };
                 Ok(Block { start, size: units as u64 * g.unit, zone: z, chunk, header, place })
@@ -175,14 +180,11 @@ impl Heap {
     }
 
     /// Units of the object at `unit`, if its header is possible there.
-    pub(super) fn units_of(
-        &self,
-        found: &ObjectHeader,
-        unit: u32,
-        g: &RunGeometry,
-    ) -> Option<u32> {
+    pub(super) fn units_of(&self, found: &ObjectHeader, unit: u32, g: &RunGeometry) -> Option<u32> {
         let units = found.size.div_ceil(g.unit);
-        let fits = units > 0 && (unit % 64) as u64 + units <= MAX_UNITS as u64 && unit as u64 + units <= g.units as u64;
+        let fits = units > 0
+            && (unit % 64) as u64 + units <= MAX_UNITS as u64
+            && unit as u64 + units <= g.units as u64;
         fits.then_some(units as u32)
     }
 

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::class::NO_CLASS;
 use super::layout::{
-    CHUNK, ChunkHeader, FREE, HEAP_HEADER, MAX_CHUNKS, MIN_HEAP, RUN, RUN_HEADER, USED, zone_chunks, zone_count,
+    CHUNK, ChunkHeader, FREE, HEAP_HEADER, MAX_CHUNKS, MIN_HEAP, RUN, RUN_HEADER, USED, zone_chunks,
+    zone_count,
 };
 use super::run;
 use super::zone::{Slot, SlotState, Zone};

@@ -22,9 +22,15 @@ pub enum Action {
     Alloc(Block),
     Free(Block),
     /// A word of the pool at an offset that logs may change.
-    Set { at: u64, value: u64 },
+    Set {
+        at: u64,
+        value: u64,
+    },
     /// A word elsewhere, stored after the operation took effect.
-    Transient { ptr: *mut u64, value: u64 },
+    Transient {
+        ptr: *mut u64,
+        value: u64,
+    },
 }
 
 impl Heap {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use super::error::Error;
 use super::layout::{
-    ALL_FLAGS, ChunkHeader, FOOTER, FREE, HEAP_HEADER, RUN, RUN_DATA, USED, ZONE_HEADER, ZONE_MAGIC, ZONE_META,
-    ZONE_SIZE, CHUNK,
+    ALL_FLAGS, CHUNK, ChunkHeader, FOOTER, FREE, HEAP_HEADER, RUN, RUN_DATA, USED, ZONE_HEADER, ZONE_MAGIC,
+    ZONE_META, ZONE_SIZE,
 };
 use super::run::RunMap;
 use crate::lock::RawLock;
@@ -202,7 +202,9 @@ impl Zone {
             let h = self.header(region, c);
             let wrong = match h.kind {
                 0 => Some("invalid chunk type"),
-                FOOTER | FREE | USED | RUN | RUN_DATA if h.flags & !ALL_FLAGS != 0 => Some("invalid chunk flags"),
+                FOOTER | FREE | USED | RUN | RUN_DATA if h.flags & !ALL_FLAGS != 0 => {
+                    Some("invalid chunk flags")
+                }
                 FOOTER | FREE | USED | RUN | RUN_DATA if h.size == 0 || h.size > size - c => {
                     Some("chunk sizes mismatch")
                 }

@@ -10,7 +10,7 @@ pub enum Error {
     Heap(#[from] crate::heap::Error),
     #[error(transparent)]
     Log(#[from] crate::ulog::Error),
-    #[error("a pool with the same pool set UUID is open already")]
+    #[error("pool initialization failed: a pool with the same pool set UUID is open already")]
     AlreadyOpen,
     #[error("requested size cannot equals zero")]
     RootSizeZero,

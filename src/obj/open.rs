@@ -167,12 +167,8 @@ fn start(mut file: PoolFile) -> Result<&'static Pool> {
     region.store(SELF, pool as u64);
     // SAFETY: just made; freed by `close` only.
     let pool = unsafe { &*pool };
-    let known = registry::insert(
-        pool.uuid_lo,
-        region.base() as usize,
-        region.len(),
-        std::ptr::from_ref(pool).cast(),
-    );
+    let known =
+        registry::insert(pool.uuid_lo, region.base() as usize, region.len(), std::ptr::from_ref(pool).cast());
     if let Err(e) = known {
         // SAFETY: nobody else knows of the pool.
         unsafe { Pool::close_locked(pool) };

@@ -2,7 +2,9 @@
 
 use std::ffi::CStr;
 
-use super::descriptor::{self, DEFAULT_HEAP_OFFSET, DEFAULT_LANES_OFFSET, DEFAULT_NLANES, Geometry, HEAP_SIZE};
+use super::descriptor::{
+    self, DEFAULT_HEAP_OFFSET, DEFAULT_LANES_OFFSET, DEFAULT_NLANES, Geometry, HEAP_SIZE,
+};
 use super::header::Header;
 use super::open::{PoolFile, map};
 use super::os::{self, File};
@@ -149,7 +151,9 @@ impl Creation<'_> {
     /// the first page of an existing one becomes zero again, so that another
     /// attempt can use it.
     pub fn forget(self, path: &CStr) {
-        if !self.made && let Ok(file) = File::open(path, libc::O_RDWR) {
+        if !self.made
+            && let Ok(file) = File::open(path, libc::O_RDWR)
+        {
             file.write_start(&[0; PAGE as usize]);
         }
     }

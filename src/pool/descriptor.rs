@@ -41,11 +41,9 @@ pub struct Geometry {
 pub fn format(region: &Region, layout: &[u8]) {
     let mut bytes = [0u8; SIZE];
     bytes[..layout.len()].copy_from_slice(layout);
-    for (at, v) in [
-        (LANES_OFFSET, DEFAULT_LANES_OFFSET),
-        (NLANES, DEFAULT_NLANES),
-        (HEAP_OFFSET, DEFAULT_HEAP_OFFSET),
-    ] {
+    for (at, v) in
+        [(LANES_OFFSET, DEFAULT_LANES_OFFSET), (NLANES, DEFAULT_NLANES), (HEAP_OFFSET, DEFAULT_HEAP_OFFSET)]
+    {
         let at = (at - START) as usize;
         bytes[at..at + 8].copy_from_slice(&v.to_le_bytes());
     }
@@ -99,7 +97,10 @@ pub fn validate(region: &Region, layout: Option<&[u8]>) -> Result<Geometry, Erro
         return wrong("nlanes", g.nlanes);
     }
     let end = g.lanes_offset.checked_add(g.nlanes * LANE_SIZE);
-    if g.lanes_offset < super::SCRATCH_END || g.lanes_offset % 64 != 0 || end.is_none_or(|e| e > g.heap_offset) {
+    if g.lanes_offset < super::SCRATCH_END
+        || g.lanes_offset % 64 != 0
+        || end.is_none_or(|e| e > g.heap_offset)
+    {
         return wrong("lanes_offset", g.lanes_offset);
     }
     Ok(g)

@@ -45,6 +45,8 @@ impl fmt::Debug for Text {
 pub enum Error {
     #[error("{call}")]
     Os { call: &'static str, errno: i32 },
+    #[error("posix_fallocate {size}")]
+    Allocate { size: u64, errno: i32 },
     #[error("Layout too long: {0} bytes, at most 1023")]
     LayoutTooLong(usize),
     #[error("file already exists")]
@@ -107,7 +109,7 @@ impl Error {
 
     pub fn errno(&self) -> i32 {
         match self {
-            Error::Os { errno, .. } => *errno,
+            Error::Os { errno, .. } | Error::Allocate { errno, .. } => *errno,
             Error::Exists | Error::NotEmpty => libc::EEXIST,
             Error::SizeTooLarge(_) => libc::EFBIG,
             Error::PoolSet => libc::ENOTSUP,

@@ -28,8 +28,8 @@ pub struct PoolFile {
 /// Maps a file of `size` bytes; the pool is its whole pages.
 pub(super) fn map(file: &File, size: u64, private: bool) -> Result<(Mapping, Region), Error> {
     let len = (size & !(PAGE - 1)) as usize;
-    let mapping = Mapping::file(file.fd(), len, private)
-        .map_err(|e| Error::Os { call: "mmap", errno: e.errno() })?;
+    let mapping =
+        Mapping::file(file.fd(), len, private).map_err(|e| Error::Os { call: "mmap", errno: e.errno() })?;
     let pmem = forced() == Some(true) || mapping.is_sync();
     let domain = if pmem { Domain::cpu() } else { Domain::page_cache() };
     // SAFETY: mapped read-write, page aligned; the mapping is kept with the region.
@@ -66,8 +66,7 @@ pub fn open(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<PoolFi
     if checked.is_err() && dirty {
         sds::close(&region);
     }
-    let pool =
-        PoolFile { region, geometry: checked?, set_uuid: header.set_uuid(), dirty, _mapping: mapping };
+    let pool = PoolFile { region, geometry: checked?, set_uuid: header.set_uuid(), dirty, _mapping: mapping };
     pool.claim_scratch();
     Ok(pool)
 }
@@ -87,7 +86,13 @@ fn check_recovery_file(path: &CStr) -> Result<(), Error> {
 }
 
 impl PoolFile {
-    pub(super) fn new(mapping: Mapping, region: Region, geometry: Geometry, set: Uuid, dirty: bool) -> PoolFile {
+    pub(super) fn new(
+        mapping: Mapping,
+        region: Region,
+        geometry: Geometry,
+        set: Uuid,
+        dirty: bool,
+    ) -> PoolFile {
         PoolFile { region, geometry, set_uuid: set, dirty, _mapping: mapping }
     }
 

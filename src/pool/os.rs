@@ -63,7 +63,7 @@ impl File {
             match unsafe { libc::posix_fallocate(self.fd, 0, size as libc::off_t) } {
                 0 => return Ok(()),
                 libc::EINTR => {}
-                errno => return Err(Error::Os { call: "posix_fallocate", errno }),
+                errno => return Err(Error::Allocate { size, errno }),
             }
         }
     }

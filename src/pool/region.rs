@@ -132,7 +132,9 @@ impl Region {
     #[inline]
     pub fn copy_in(&self, off: u64, src: &[u8]) {
         // SAFETY: `at` checked the destination.
-        unsafe { self.domain.copy(self.at(off, src.len() as u64), src.as_ptr(), src.len(), MemFlags::empty()) }
+        unsafe {
+            self.domain.copy(self.at(off, src.len() as u64), src.as_ptr(), src.len(), MemFlags::empty())
+        }
     }
 
     /// Moves `len` bytes inside the pool, flushed, not drained.

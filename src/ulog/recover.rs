@@ -169,8 +169,7 @@ pub fn rollback_undo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), 
         region.persist_word(head + CAPACITY, UNDO_CAPACITY);
     }
     let gen_num = region.load(head + GEN_NUM);
-    let chain =
-        Chain { region, bounds, lane, name: "undo", head, capacity: UNDO_CAPACITY, gen_num };
+    let chain = Chain { region, bounds, lane, name: "undo", head, capacity: UNDO_CAPACITY, gen_num };
     let mut found = false;
     chain.each(|e| {
         found = true;

@@ -59,8 +59,7 @@ impl Undo {
     /// Bytes that a snapshot of `len` bytes needs beyond the chain's end; 0
     /// if it fits.
     pub fn missing(&self, len: u64) -> u64 {
-        let room: u64 =
-            self.parts[self.current..].iter().map(|p| p.capacity).sum::<u64>() - self.position;
+        let room: u64 = self.parts[self.current..].iter().map(|p| p.capacity).sum::<u64>() - self.position;
         // An entry that is split over the logs has a header in each.
         let headers = BUF_HEADER * (self.parts.len() - self.current) as u64;
         align_up(len.saturating_add(headers), 64).saturating_sub(room)

@@ -484,6 +484,7 @@ unsafe extern "C" fn pmem_rs_tx_wcsdup(
     type_num: u64,
     flags: u64,
 ) -> Oid {
+    // SAFETY: the C contract; called for a string that is not NULL.
     let len = || (unsafe { libc::wcslen(s) } + 1) * size_of::<libc::wchar_t>();
     // SAFETY: the C contract.
     unsafe { duplicate(step, s.cast(), len, type_num, flags) }

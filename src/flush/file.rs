@@ -210,7 +210,7 @@ pub fn is_pmem(addr: usize, len: usize) -> bool {
 /// # Safety
 /// Nobody uses the range any more.
 pub unsafe fn unmap(addr: *mut u8, len: usize) -> Result<(), Error<'static>> {
-    if addr.addr() % PAGE == 0
+    if addr.addr().is_multiple_of(PAGE)
         && len != 0
         && let Some(pages) = len.checked_next_multiple_of(PAGE)
     {

@@ -328,7 +328,7 @@ unsafe fn edge<K: Kernel, S: Source>(
     let to = dst.wrapping_add(off);
     // SAFETY: by contract; `stream_part` gets line starts only.
     unsafe {
-        if to.addr() % LINE != 0 || !stream_part(to, src.at(off), len) {
+        if !to.addr().is_multiple_of(LINE) || !stream_part(to, src.at(off), len) {
             store::<K, S>(dst, src, off, len, way);
             engine.flush(to, len);
         }

@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn this_process_has_room() {
         let low = above(0, TWO_MIB, TWO_MIB).unwrap();
-        assert!(low % TWO_MIB == 0 && low != 0);
+        assert!(low.is_multiple_of(TWO_MIB) && low != 0);
         let here = &raw const low as usize;
         assert_eq!(above(here, ADDRESS_END, TWO_MIB), Err(Error::NoPlace));
         assert_eq!(above(usize::MAX, TWO_MIB, TWO_MIB), Err(Error::NoPlace));

@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn overlap_is_refused() {
-        let mut t = table(&[10..20]);
+        let mut t = table(std::slice::from_ref(&(10..20)));
         let new = Tracked { range: 19..30, kind: Kind::File };
         assert_eq!(t.insert(new), Err(Error::Duplicate { addr: 19, len: 11 }));
         t.insert(Tracked { range: 20..30, kind: Kind::File }).unwrap();

@@ -136,7 +136,7 @@ fn new_class(classes: &[Option<Class>; MAX_CLASSES], mut n: u64) -> Option<(u64,
     let want = n * 200;
     let chunks =
         if want <= FIRST_CHUNK { 1 } else { 16.min(1 + (want - FIRST_CHUNK).div_ceil(CHUNK)) } as u32;
-    let serves = |c: &Class, n: u64| n % c.run.unit == 0 && n / c.run.unit <= MAX_DEFAULT_UNITS;
+    let serves = |c: &Class, n: u64| n.is_multiple_of(c.run.unit) && n / c.run.unit <= MAX_DEFAULT_UNITS;
     let mut existing = classes.iter().flatten();
     if existing.clone().any(|c| c.run.chunks >= chunks && serves(c, n)) {
         return None;

@@ -175,10 +175,10 @@ impl Heap {
     }
 
     fn unlock_runs(&self, locks: &mut Vec<usize>, actions: &[Action]) {
-        if let [one] = actions {
-            if let Some(slot) = self.slot_of_action(one) {
-                slot.lock.unlock();
-            }
+        if let [one] = actions
+            && let Some(slot) = self.slot_of_action(one)
+        {
+            slot.lock.unlock();
         }
         for slot in locks.drain(..) {
             // SAFETY: as in `lock_runs`.

@@ -19,12 +19,14 @@ struct Entry {
 }
 
 impl Entry {
-    const FREE: Entry = Entry {
-        uuid_lo: AtomicU64::new(0),
-        base: AtomicUsize::new(0),
-        len: AtomicUsize::new(0),
-        pool: AtomicPtr::new(std::ptr::null_mut()),
-    };
+    const fn free() -> Entry {
+        Entry {
+            uuid_lo: AtomicU64::new(0),
+            base: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            pool: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
 }
 
 /// A block of entries, and the next one, which is never freed again.
@@ -38,7 +40,7 @@ struct Block {
 impl Block {
     const fn new() -> Block {
         Block {
-            entries: [const { Entry::FREE }; BLOCK],
+            entries: [const { Entry::free() }; BLOCK],
             used: AtomicUsize::new(0),
             next: AtomicPtr::new(std::ptr::null_mut()),
         }

@@ -90,7 +90,7 @@ pub fn validate(region: &Region, layout: Option<&[u8]>) -> Result<Geometry, Erro
     };
     let len = region.len() as u64;
     let wrong = |field, found| Err(Error::Descriptor { field, found, len });
-    if g.heap_offset % PAGE != 0 || g.heap_offset == 0 || g.heap_offset >= len {
+    if !g.heap_offset.is_multiple_of(PAGE) || g.heap_offset == 0 || g.heap_offset >= len {
         return wrong("heap_offset", g.heap_offset);
     }
     if g.nlanes == 0 || g.nlanes > MAX_NLANES {
@@ -98,7 +98,7 @@ pub fn validate(region: &Region, layout: Option<&[u8]>) -> Result<Geometry, Erro
     }
     let end = g.lanes_offset.checked_add(g.nlanes * LANE_SIZE);
     if g.lanes_offset < super::SCRATCH_END
-        || g.lanes_offset % 64 != 0
+        || !g.lanes_offset.is_multiple_of(64)
         || end.is_none_or(|e| e > g.heap_offset)
     {
         return wrong("lanes_offset", g.lanes_offset);

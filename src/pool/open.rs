@@ -121,7 +121,7 @@ impl PoolFile {
     /// Before anything else changes in the pool.
     pub fn bump_run_id(&self) -> Result<(), Error> {
         let old = self.region.load(RUN_ID);
-        if old % 2 != 0 {
+        if !old.is_multiple_of(2) {
             return Err(Error::RunId(old));
         }
         let new = match old.wrapping_add(2) {

@@ -67,6 +67,18 @@ impl Chain<'_> {
         }
     }
 
+    /// Carries out the entries once all were found to be allowed. Each is
+    /// checked again when its turn comes: in a forged chain an entry may
+    /// have changed those after it.
+    fn check_and_apply(&self, mut check: impl FnMut(&Found) -> Result<(), Error>) -> Result<(), Error> {
+        self.each(|e| check(&e))?;
+        self.each(|e| {
+            check(&e)?;
+            apply(self.region, &e);
+            Ok(())
+        })
+    }
+
     fn link(&self, next: u64) -> Result<(u64, u64, u64), Error> {
         let heap = self.bounds.heap;
         valid_extension(self.region, next, heap.0, heap.1).ok_or_else(|| self.bad_link(next))
@@ -95,17 +107,14 @@ pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), E
             continue; // never used, idle, or torn while it was written
         }
         let chain = Chain { region, bounds, lane, name, head, capacity, gen_num: 0 };
-        chain.each(|e| {
+        let check = |e: &Found| {
             let ok = match e.op {
                 Op::Set | Op::And | Op::Or => bounds.allows_word(e.target),
                 Op::BufSet | Op::BufCpy => bounds.allows_range(e.target, e.len),
             };
-            if ok { Ok(()) } else { Err(chain.bad_target(&e)) }
-        })?;
-        chain.each(|e| {
-            apply(region, &e);
-            Ok(())
-        })?;
+            if ok { Ok(()) } else { Err(chain.bad_target(e)) }
+        };
+        chain.check_and_apply(check)?;
         // Targets durable before the log that repeats them is gone.
         region.drain();
         let next = region.load(head + NEXT);
@@ -171,18 +180,14 @@ pub fn rollback_undo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), 
     let gen_num = region.load(head + GEN_NUM);
     let chain = Chain { region, bounds, lane, name: "undo", head, capacity: UNDO_CAPACITY, gen_num };
     let mut found = false;
-    chain.each(|e| {
+    chain.check_and_apply(|e| {
         found = true;
         let ok = matches!(e.op, Op::BufCpy | Op::BufSet) && bounds.allows_range(e.target, e.len);
-        if ok { Ok(()) } else { Err(chain.bad_target(&e)) }
+        if ok { Ok(()) } else { Err(chain.bad_target(e)) }
     })?;
     if !found && region.load(head + NEXT) == 0 {
         return Ok(());
     }
-    chain.each(|e| {
-        apply(region, &e);
-        Ok(())
-    })?;
     // The restored data must be durable before the entries lose their validity.
     region.drain();
     region.persist_word(head + GEN_NUM, gen_num.wrapping_add(1));

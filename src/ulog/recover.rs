@@ -79,6 +79,14 @@ impl Chain<'_> {
         })
     }
 
+    fn check_redo(&self, e: &Found) -> Result<(), Error> {
+        let ok = match e.op {
+            Op::Set | Op::And | Op::Or => self.bounds.allows_word(e.target),
+            Op::BufSet | Op::BufCpy => self.bounds.allows_range(e.target, e.len),
+        };
+        if ok { Ok(()) } else { Err(self.bad_target(e)) }
+    }
+
     fn link(&self, next: u64) -> Result<(u64, u64, u64), Error> {
         let heap = self.bounds.heap;
         valid_extension(self.region, next, heap.0, heap.1).ok_or_else(|| self.bad_link(next))
@@ -93,34 +101,39 @@ impl Chain<'_> {
     }
 }
 
+/// The redo logs of a lane that are valid: not those never used, idle, or torn
+/// while they were written.
+fn valid_redo<'a>(region: &'a Region, bounds: &'a Bounds, lane: u64) -> impl Iterator<Item = Chain<'a>> {
+    let start = bounds.lanes.0 + lane * LANE_SIZE;
+    let logs = [
+        ("internal redo", start + INTERNAL, INTERNAL_CAPACITY),
+        ("external redo", start + EXTERNAL, EXTERNAL_CAPACITY),
+    ];
+    logs.into_iter().filter_map(move |(name, head, base)| {
+        let capacity = region.load(head + CAPACITY);
+        let valid = capacity != 0 && capacity <= base && checksum_matches(region, head, capacity);
+        valid.then_some(Chain { region, bounds, lane, name, head, capacity, gen_num: 0 })
+    })
+}
+
+/// Whether all that the lane's valid redo logs would change are places that
+/// logs may change. Changes nothing.
+pub fn check_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
+    valid_redo(region, bounds, lane).try_for_each(|chain| chain.each(|e| chain.check_redo(&e)))
+}
+
 /// Carries out and invalidates the redo logs of a lane, if they are valid.
 /// Only after this was done for all lanes may undo logs be looked at: a redo
 /// log may hold the generation number that invalidates an undo log.
 pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
-    let start = bounds.lanes.0 + lane * LANE_SIZE;
-    for (name, head, base) in [
-        ("internal redo", start + INTERNAL, INTERNAL_CAPACITY),
-        ("external redo", start + EXTERNAL, EXTERNAL_CAPACITY),
-    ] {
-        let capacity = region.load(head + CAPACITY);
-        if capacity == 0 || capacity > base || !checksum_matches(region, head, capacity) {
-            continue; // never used, idle, or torn while it was written
-        }
-        let chain = Chain { region, bounds, lane, name, head, capacity, gen_num: 0 };
-        let check = |e: &Found| {
-            let ok = match e.op {
-                Op::Set | Op::And | Op::Or => bounds.allows_word(e.target),
-                Op::BufSet | Op::BufCpy => bounds.allows_range(e.target, e.len),
-            };
-            if ok { Ok(()) } else { Err(chain.bad_target(e)) }
-        };
-        chain.check_and_apply(check)?;
+    for chain in valid_redo(region, bounds, lane) {
+        chain.check_and_apply(|e| chain.check_redo(e))?;
         // Targets durable before the log that repeats them is gone.
         region.drain();
-        let next = region.load(head + NEXT);
-        region.fill(head, 0, HEADER);
-        region.store(head + NEXT, next);
-        region.persist(head, HEADER);
+        let next = region.load(chain.head + NEXT);
+        region.fill(chain.head, 0, HEADER);
+        region.store(chain.head + NEXT, next);
+        region.persist(chain.head, HEADER);
     }
     Ok(())
 }

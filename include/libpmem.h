@@ -22,12 +22,12 @@ extern "C" {
 #define PMEM_FILE_TMPFILE (1 << 3)
 
 /* Flags of pmem_memmove, pmem_memcpy and pmem_memset. */
-#define PMEM_F_MEM_NODRAIN ((unsigned)1 << 0)
-#define PMEM_F_MEM_NONTEMPORAL ((unsigned)1 << 1)
-#define PMEM_F_MEM_TEMPORAL ((unsigned)1 << 2)
-#define PMEM_F_MEM_WC ((unsigned)1 << 3)
-#define PMEM_F_MEM_WB ((unsigned)1 << 4)
-#define PMEM_F_MEM_NOFLUSH ((unsigned)1 << 5)
+#define PMEM_F_MEM_NODRAIN (1U << 0)
+#define PMEM_F_MEM_NONTEMPORAL (1U << 1)
+#define PMEM_F_MEM_TEMPORAL (1U << 2)
+#define PMEM_F_MEM_WC (1U << 3)
+#define PMEM_F_MEM_WB (1U << 4)
+#define PMEM_F_MEM_NOFLUSH (1U << 5)
 #define PMEM_F_MEM_VALID_FLAGS (((((PMEM_F_MEM_NODRAIN | PMEM_F_MEM_NONTEMPORAL) | PMEM_F_MEM_TEMPORAL) | PMEM_F_MEM_WC) | PMEM_F_MEM_WB) | PMEM_F_MEM_NOFLUSH)
 
 /* For pmem_check_version. */

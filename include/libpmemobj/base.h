@@ -56,15 +56,15 @@ static const PMEMoid OID_NULL = { 0, 0 };
 #define POBJ_XALLOC_NO_ABORT POBJ_FLAG_TX_NO_ABORT
 
 /* Flags of pmemobj_memmove, pmemobj_memcpy and pmemobj_memset. */
-#define PMEMOBJ_F_MEM_NODRAIN ((unsigned)1 << 0)
-#define PMEMOBJ_F_MEM_NONTEMPORAL ((unsigned)1 << 1)
-#define PMEMOBJ_F_MEM_TEMPORAL ((unsigned)1 << 2)
-#define PMEMOBJ_F_MEM_WC ((unsigned)1 << 3)
-#define PMEMOBJ_F_MEM_WB ((unsigned)1 << 4)
-#define PMEMOBJ_F_MEM_NOFLUSH ((unsigned)1 << 5)
+#define PMEMOBJ_F_MEM_NODRAIN (1U << 0)
+#define PMEMOBJ_F_MEM_NONTEMPORAL (1U << 1)
+#define PMEMOBJ_F_MEM_TEMPORAL (1U << 2)
+#define PMEMOBJ_F_MEM_WC (1U << 3)
+#define PMEMOBJ_F_MEM_WB (1U << 4)
+#define PMEMOBJ_F_MEM_NOFLUSH (1U << 5)
 
 /* Durability where atomicity is not needed; also for pmemobj_xpersist and pmemobj_xflush. */
-#define PMEMOBJ_F_RELAXED ((unsigned)1 << 31)
+#define PMEMOBJ_F_RELAXED (1U << 31)
 
 /* For pmemobj_check_version. */
 #define PMEMOBJ_MAJOR_VERSION 2

@@ -95,10 +95,14 @@ fn generate(config: &Config, file: &Path, what: &str, by_hand: &HashSet<&str>) -
     style(&String::from_utf8(text).expect("UTF-8"))
 }
 
-/// The text as one writes C: comments of one line, tabs, plain `unsigned`, and
-/// constants one below the other.
+/// The text as one writes C: comments of one line, tabs, `unsigned`, `1U` (which
+/// bindgen can evaluate, unlike a cast), and constants one below the other.
 fn style(text: &str) -> String {
-    let text = text.replace("unsigned int", "unsigned").replace("        ", "\t").replace("\nextern ", "\n");
+    let text = text
+        .replace("unsigned int", "unsigned")
+        .replace("(unsigned)1 ", "1U ")
+        .replace("        ", "\t")
+        .replace("\nextern ", "\n");
     let lines: Vec<&str> = text.trim().lines().collect();
     let mut out: Vec<String> = Vec::new();
     let mut rest = lines.as_slice();

@@ -96,6 +96,19 @@ same_values() {
 	[ "$(wc -l <"$SCRATCH/pmdk")" -gt 55 ] && diff "$SCRATCH/pmdk" "$SCRATCH/ours"
 }
 
+# Each symbol of the ABI table is declared, with the prototype that stands there.
+declares_the_abi() {
+	local columns='$1 == "libpmem" || $1 == "libpmemobj"'
+	{
+		printf '#include <libpmem.h>\n#include <libpmemobj.h>\nvoid use(void);\nvoid use(void) {\n'
+		awk -F'\t' "($columns)"' { print "(void)" $2 ";" }' src/capi/abi.tsv
+		echo '}'
+		awk -F'\t' "($columns)"' && $4 == "func" { print $5 ";" }' src/capi/abi.tsv
+	} >"$SCRATCH/abi.c"
+	[ "$(wc -l <"$SCRATCH/abi.c")" -gt 250 ] &&
+		against ours cc "$SCRATCH/abi.o" -std=c99 $strict -DPMEMOBJ_DIRECT_NON_INLINE -c "$SCRATCH/abi.c"
+}
+
 # Mistakes that the compiler has to refuse: what must be there, then a line
 # without and one with the mistake.
 refuses() { # DECLARATIONS CORRECT WRONG
@@ -138,15 +151,17 @@ examples_compile() { # DIRECTORY ATLEAST
 	ln -s "$PMDK/include/x86_64-linux-gnu" "$others/x86_64-linux-gnu" 2>/dev/null
 	# what the examples expect of a file that the package lacks
 	cat >"$others/ex_common.h" <<-END
+		#pragma once
 		#include <sys/stat.h>
 		#include <stdint.h>
 		#include <unistd.h>
 		#define CREATE_MODE_RW (S_IWUSR | S_IRUSR)
+		#define MIN(a, b) ((a) < (b) ? (a) : (b))
 		static inline int file_exists(const char *path) { return access(path, F_OK); }
 		static inline int find_last_set_64(uint64_t v) { return v ? 63 - __builtin_clzll(v) : -1; }
 	END
 	for source in $(cd "$dir" && find . -name '*.c' | sort); do
-		flags="-std=gnu99 -w -fsyntax-only -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=26 -I$others -I$others/fuse"
+		flags="-std=gnu99 -fsyntax-only -Werror=implicit -Werror=incompatible-pointer-types -D_FILE_OFFSET_BITS=64 -DFUSE_USE_VERSION=26 -I$others -I$others/fuse -include $others/ex_common.h"
 		for include in $(cd "$dir" && find . -type d); do
 			flags="$flags -I$dir/$include"
 		done
@@ -210,7 +225,7 @@ installs() { # PREFIX MAKE-ARGUMENT...
 }
 
 export strict
-export -f headers_of against compiles tour equal_tours crashes macros same_macros same_values refuses \
+export -f headers_of against compiles tour equal_tours crashes macros same_macros same_values declares_the_abi refuses \
 	direct_is_inline examples_compile binding pc_outline installs
 
 # clang too, where there is one; Debian's may have its version in its name.
@@ -235,6 +250,7 @@ attempt "headers: a callback of another type is refused" refuses \
 attempt "headers: enum pobj_tx_lock is deprecated" refuses '' \
 	'pmemobj_tx_lock(TX_PARAM_MUTEX, NULL)' 'pmemobj_tx_lock((enum pobj_tx_param)TX_LOCK_MUTEX, NULL)'
 attempt "headers: pmemobj_direct is inline" direct_is_inline
+attempt "headers: the table of the ABI" declares_the_abi
 
 against ours cc "$BIN/tour-ours" -O1 capi-tests/headers/tour.c &&
 	against ours g++ "$BIN/tour-c++" -O2 -x c++ capi-tests/headers/tour.c -x none &&

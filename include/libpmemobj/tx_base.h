@@ -78,7 +78,11 @@ enum pobj_tx_failure_behavior {
 
 /* By hand: what carries attributes, and what has an array as parameter. */
 #if !defined(pmdk_use_attr_deprec_with_msg)
-#define pmdk_use_attr_deprec_with_msg 1
+#if defined(__clang__)
+#define pmdk_use_attr_deprec_with_msg __has_extension(attribute_deprecated_with_message)
+#else /* since GCC 6.1 on enumerators */
+#define pmdk_use_attr_deprec_with_msg (__GNUC__ * 100 + __GNUC_MINOR__ >= 601)
+#endif
 #endif
 #if pmdk_use_attr_deprec_with_msg
 #define tx_lock_deprecated __attribute__((deprecated("use enum pobj_tx_param")))

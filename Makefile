@@ -16,7 +16,7 @@ ARCHIVE := target/release/libpmem_rs.a
 OUT := target/lib
 SOURCES := $(shell find src -name '*.rs' -o -name '*.c') Cargo.toml build.rs
 
-.PHONY: all headers check-headers install uninstall check demo clean
+.PHONY: all headers check-headers pmdk install uninstall check demo clean
 
 all: $(LIBS:%=$(OUT)/lib%.so)
 
@@ -42,9 +42,6 @@ $(OUT)/lib%.so: $(OUT)/lib%.so.$(FULL)
 
 .SECONDARY:
 
-clean:
-	rm -rf $(OUT) target/*.map
-
 # The headers are generated, and committed.
 headers:
 	$(CARGO) run -q --example headers include
@@ -53,6 +50,12 @@ check-headers:
 	rm -rf target/headers
 	$(CARGO) run -q --example headers target/headers
 	cd target/headers && find . -name '*.h' | xargs -I% diff -u ../../include/% %
+
+# The genuine PMDK, for tests, if this machine can have it.
+pmdk:
+	tools/fetch-pmdk || [ $$? = 3 ]
+
+check: check-headers pmdk
 
 install: all
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/libpmemobj
@@ -77,8 +80,10 @@ uninstall:
 	rm -f $(HEADERS:include/%=$(DESTDIR)$(INCLUDEDIR)/%)
 	rmdir $(DESTDIR)$(INCLUDEDIR)/libpmemobj $(DESTDIR)$(LIBDIR)/pkgconfig 2>/dev/null || true
 
-check: all check-headers
-	tools/fetch-pmdk || [ $$? = 3 ]
+clean:
+	rm -rf $(OUT) target/*.map
+
+check: all
 	$(CARGO) test
 	capi-tests/run
 

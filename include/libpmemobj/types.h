@@ -95,7 +95,10 @@
  */
 #define _POBJ_LAYOUT_REF(name) (sizeof(_pobj_layout_##name##_ref))
 
-/* Lets a semicolon follow, or not: an empty declaration is C++, and GNU C. */
+/*
+ * Lets a semicolon follow, or not: an empty declaration is C++, and outside of
+ * functions, where layouts stand, GNU C.
+ */
 #ifdef __cplusplus
 #define _POBJ_LAYOUT_SEMICOLON ;
 #else

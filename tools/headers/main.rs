@@ -7,6 +7,8 @@
 //! - `@types FILE@`: constants, enums and structs of `src/capi/FILE`;
 //! - `@functions FILE@`: its exported functions, those of `shim.c` that it
 //!   declares included, less those that a template declares by hand.
+//!
+//! A header without a template is written by hand.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -225,9 +225,15 @@ session_pminvaders2() {
 	sound pool
 }
 
+# The hash maps can also be rebuilt; asked for what its map cannot do the program
+# exits without closing the pool. Its crit-bit tree bears a single key, as it looks
+# for the type of the value, which here is OID_NULL; data_store gives it values.
 session_mapcli() {
 	local type
-	for type in hashmap_tx hashmap_atomic hashmap_rp ctree btree rtree rbtree skiplist; do
+	run mapcli ctree pool 42 <<<$'c 10\ni 10\nc 10\nc 11\np'
+	run mapcli ctree pool 42 <<<$'c 10\np\nr 10\nr 10\nc 10\np'
+	rm pool
+	for type in btree rtree rbtree skiplist hashmap_tx hashmap_rp hashmap_atomic; do
 		run mapcli $type pool 42 <<-END
 			h
 			i 10
@@ -243,11 +249,14 @@ session_mapcli() {
 			i seven
 			x
 			p
-			d
 			q
 		END
-		run mapcli $type pool 43 <<<$'c 10\nb 2\nn 2000\nr 10\nc 10\np\nb\nc 10'
-		run mapcli $type pool 44 <<<$'p\nn 10\np\nq'
+		run mapcli $type pool 43 <<<$'c 10\nn 2000\nr 10\nc 10\np\nc 10'
+		case $type in
+		hashmap*) run mapcli $type pool 44 <<<$'d\nb 2\np\nn 100\nb\nc 10\nd' ;;
+		*) run -s 1 mapcli $type pool 44 <<<$'n 100\nb\nc 10' ;;
+		esac
+		run mapcli $type pool 45 <<<$'p\nn 10\np\nq'
 		sound pool
 		rm pool
 	done
@@ -255,30 +264,35 @@ session_mapcli() {
 	run -s 1 mapcli
 }
 
+# With trees a second run first destroys what the first left; hash maps cannot.
 session_data_store() {
-	local type
-	for type in ctree btree rbtree hashmap_atomic hashmap_tx hashmap_rp skiplist; do
+	local type again
+	for type in ctree btree rbtree skiplist hashmap_tx hashmap_rp hashmap_atomic; do
+		again=0
+		[[ $type != hashmap* ]] || again=1
 		run data_store $type pool
-		run data_store $type pool 100
-		run data_store $type pool 500
+		run -s $again data_store $type pool 100
+		run -s $again data_store $type pool 500
 		run -s 1 data_store $type pool 501
 		sound pool
 		rm pool
 	done
 }
 
-# A conversation over TCP, the server killed between the two halves.
+# A conversation over TCP, the server killed between the two halves. Hash maps
+# cannot REMOVE.
 session_kv_server() {
-	local type port request
-	for type in ctree hashmap_tx rtree hashmap_atomic; do
+	local type port
+	for type in ctree btree rbtree skiplist rtree hashmap_tx hashmap_rp hashmap_atomic; do
 		serve $type
-		talk "INSERT foo bar" "GET foo" "GET nothing" "NONSENSE" "INSERT big $(printf 'x%.0s' {1..3000})" \
-			"GET big" "INSERT gone soon" "REMOVE gone" "GET gone" "REMOVE gone"
+		talk "INSERT foo bar" "GET foo" "GET nothing" "NONSENSE" "INSERT big $(printf 'x%.0s' {1..3000})" "GET big"
+		[[ $type = hashmap* ]] || talk "INSERT gone soon" "REMOVE gone" "GET gone"
 		kill -9 $started
 		wait $started 2>/dev/null
 		serve $type
 		talk "GET foo" "GET big" "GET gone" "INSERT foo again" "GET foo"
-		exec 3<>"/dev/tcp/127.0.0.1/$port" && echo KILL >&3
+		exec 3<>"/dev/tcp/127.0.0.1/$port"
+		echo KILL >&3
 		exec 3>&-
 		wait $started
 		echo "exit status $?"
@@ -298,9 +312,10 @@ serve() { # TYPE: on a port that nobody uses
 connects() { (exec 3<>"/dev/tcp/127.0.0.1/$port"); }
 talk() {
 	local request answer
-	exec 3<>"/dev/tcp/127.0.0.1/$port"
+	exec 3<>"/dev/tcp/127.0.0.1/$port" || { trouble=1; return 1; }
 	for request in "$@"; do
 		echo "$request" >&3
+		answer=
 		read -r -t 10 answer <&3
 		echo "$request: $answer"
 	done

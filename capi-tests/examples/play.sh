@@ -59,14 +59,14 @@ sound() { # POOL
 }
 
 # The session, on FIRST and SECOND in turn; with a check of which libraries the
-# programs had. 
+# programs had.
 play() { # FIRST SECOND FORCE
 	libraries=("$1" "$2") turn=0 trouble=
 	play=$SCRATCH/$1.$2
 	mkdir -p "$play/pmem-fs" && cd "$play" || exit 1
 	PMEM_IS_PMEM_FORCE=$3 "session_$session" >"$play.transcript"
 	for library in $1 $2; do
-		if [ ! -s "mapped.$library" ] || grep -v "^${expected_from[$library]}/" "mapped.$library"; then
+		if [ ! -s "mapped.$library" ] || grep -m3 -v "^${expected_from[$library]}/" "mapped.$library"; then
 			echo "a program did not have the library it should: $library"
 			trouble=1
 		fi

@@ -39,7 +39,8 @@ session_pi() {
 	for threads in 1 2 7 3; do
 		run pi pool calc $threads 20000
 		run pi pool print
-		run pi pool done | sort
+		run pi pool done >out
+		sort out
 		run pi pool todo
 	done
 	# killed while its two threads work; what they had to do is still in the list
@@ -203,25 +204,24 @@ session_obj_pmemblk() {
 	sound pool
 }
 
-# The games, on a terminal, with a player who holds keys (see steady.c): started,
+# The games, on a terminal, with a player whose keys are given (see steady.c): started,
 # killed, resumed, left with 'q', resumed again. Every screen must be the same.
 game() { # PROGRAM KEYS [STATUS]
 	[ -p silence ] || mkfifo silence # an end of file would be shown on the screen
 	KEYS=$2 TERM=vt100 LINES=40 COLUMNS=80 run -s "${3:-0}" script -qec "$1 pool" /dev/null <>silence
 }
+sweep() { printf 'p %.0s' {1..12}; printf 'o %.0s' {1..24}; printf 'p %.0s' {1..12}; }
 session_pminvaders() {
-	local sweep="pp. .pp. .pp. .oo. .oo. .oo. .oo. ."
-	game pminvaders "$sweep$sweep${sweep}K" 137
-	game pminvaders "$sweep$sweep$sweep$sweep"
-	game pminvaders "$sweep"
+	game pminvaders "$(sweep)$(sweep)K" 137
+	game pminvaders "$(sweep)"
+	game pminvaders "$(sweep)"
 	sound pool
 }
 session_pminvaders2() {
-	local sweep="pp. .pp. .pp. .oo. .oo. .oo. .oo. ."
-	game pminvaders2 "... $sweep$sweep${sweep}K" 137
-	game pminvaders2 ".. $sweep$sweep$sweep"
-	game pminvaders2 "..."
-	game pminvaders2 ". $sweep"
+	game pminvaders2 "........ $(sweep)K" 137
+	game pminvaders2 ".. $(sweep)"
+	game pminvaders2 "...."
+	game pminvaders2 ". $(sweep)"
 	sound pool
 }
 
@@ -265,12 +265,14 @@ session_mapcli() {
 }
 
 # With trees a second run first destroys what the first left; hash maps cannot.
+# Why an allocation failed our library says in other words than PMDK, with sizes.
 session_data_store() {
 	local type again
 	for type in ctree btree rbtree skiplist hashmap_tx hashmap_rp hashmap_atomic; do
 		again=0
 		[[ $type != hashmap* ]] || again=1
-		run data_store $type pool
+		run data_store $type pool >out
+		sed -E 's/(temporary space of size: [0-9]+),.*/\1/' out
 		run -s $again data_store $type pool 100
 		run -s $again data_store $type pool 500
 		run -s 1 data_store $type pool 501

@@ -22,21 +22,21 @@ int usleep(useconds_t usec) {
 	return 0;
 }
 
-// A player who presses the keys of $KEYS, each for a hundred frames: '.' is no
-// key, 'K' kills the program there and then. At the end of $KEYS it quits.
+// A player who presses one key of $KEYS every hundred frames: '.' is none, 'K'
+// kills the program there and then. At the end of $KEYS it quits.
 int wgetch(void *window) {
 	(void)window;
 	static const char *keys;
-	static unsigned frames;
+	static unsigned frame;
 	if (!keys)
 		keys = getenv("KEYS") ? getenv("KEYS") : "";
-	if (*keys && ++frames % 100 == 0)
-		keys++;
+	if (frame++ % 100 != 0)
+		return -1;
 	switch (*keys) {
 	case 'K': return raise(SIGKILL);
-	case '.': return -1;
 	case 0: return 'q';
-	default: return (unsigned char)*keys;
+	case '.': keys++; return -1;
+	default: return (unsigned char)*keys++;
 	}
 }
 

@@ -130,10 +130,12 @@ without_pmdk() {
 	explain "A bank of two accounts (capi-tests/demo/bank.c). Alice pays Bob 30; then she" \
 		"pays 50, and the process is killed between the two halves of the payment."
 	${CC:-cc} -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -Wno-clobbered -Iinclude -o "$bank" capi-tests/demo/bank.c \
-		-L"$OURS_LIB" -lpmemobj
+		-L"$OURS_LIB" -lpmemobj || wrong "it does not compile"
 	on ours "$bank" "$pool" show | shown
 	on ours "$bank" "$pool" move 30 | shown
-	{ on ours "$bank" "$pool" die 50 || status=$?; } 2>/dev/null | shown || true
+	{ on ours "$bank" "$pool" die 50 >"$SCRATCH/died" || status=$?; } 2>/dev/null
+	shown <"$SCRATCH/died"
+	[ $status = 137 ] || wrong "the program ended by itself, with status $status"
 	explain "The next program that opens the pool finds the payment undone:"
 	on ours "$bank" "$pool" show >"$SCRATCH/balances"
 	shown <"$SCRATCH/balances"

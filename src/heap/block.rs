@@ -58,7 +58,19 @@ impl Block {
     pub fn bits(unit: u32, units: u32) -> u64 {
         mask(unit % 64, units)
     }
+
+    /// The block in four words, for memory that the program keeps meanwhile.
+    pub fn pack(&self) -> [u64; 4] {
+        let place = match self.place {
+            Place::Huge { .. } => 0,
+            Place::Run { unit, units, .. } => (units as u64) << 32 | unit as u64,
+        };
+        let header = HEADER_TYPES.iter().position(|&h| h == self.header).unwrap_or(0) as u64;
+        [self.start, self.size, (self.zone as u64) << 32 | self.chunk as u64, place | header << 56]
+    }
 }
+
+const HEADER_TYPES: [HeaderType; 3] = [HeaderType::Legacy, HeaderType::Compact, HeaderType::None];
 
 /// What an object header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +189,27 @@ impl Heap {
             }
             _ => Err("no block starts there"),
         }
+    }
+
+    /// What [`Block::pack`] packed; `None` for words that it did not make. A
+    /// reserved block cannot be found from its offset: on media it is free.
+    pub fn unpack(&self, [start, size, at, place]: [u64; 4]) -> Option<Block> {
+        let (z, chunk) = ((at >> 32) as u32, at as u32);
+        let zone = self.zones.get(z as usize).filter(|zone| chunk < zone.chunks)?;
+        let header = *HEADER_TYPES.get((place >> 56) as usize)?;
+        let (unit, units) = (place as u32, (place >> 32) as u32 & 0xff_ffff);
+        let end = zone.chunk(chunk).checked_add(size)?;
+        let place = match units {
+            0 if start == zone.chunk(chunk) && size > 0 && end <= zone.chunk(zone.chunks) => {
+                Place::Huge { chunks: (size / CHUNK) as u32 }
+            }
+            1..=MAX_UNITS => {
+                let word = zone.chunk(chunk) + RUN_HEADER + 8 * (unit / 64) as u64;
+                Place::Run { unit, units, word }
+            }
+            _ => return None,
+        };
+        Some(Block { start, size, zone: z, chunk, header, place })
     }
 
     /// Units of the object at `unit`, if its header is possible there.

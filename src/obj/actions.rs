@@ -1,7 +1,7 @@
 //! Actions: reserve now, publish together later (API contract section 11).
 
 use super::{Constructor, Oid, Pool, Request, Result};
-use crate::heap::{Action, Error as HeapError};
+use crate::heap::{Action, Block, Error as HeapError};
 
 /// `POBJ_ACTION_TYPE_*`.
 const HEAP: u32 = 0;
@@ -13,7 +13,7 @@ const DEFERRED_FREE: u32 = 2;
 const FEW: usize = 32;
 
 /// `struct pobj_action`. In `words`: offset and usable size of a heap action,
-/// address and value of a memory action.
+/// then its block; address and value of a memory action.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct RawAction {
@@ -24,10 +24,20 @@ pub struct RawAction {
 }
 
 impl RawAction {
-    fn new(kind: u32, tag: u32, a: u64, b: u64) -> RawAction {
+    fn new(kind: u32, tag: u32, a: u64, b: u64, block: [u64; 4]) -> RawAction {
         let mut words = [0; 14];
         words[..2].copy_from_slice(&[a, b]);
+        words[2..6].copy_from_slice(&block);
         RawAction { kind, tag, _data: [0; 2], words }
+    }
+
+    fn of_block(tag: u32, b: &Block) -> RawAction {
+        RawAction::new(HEAP, tag, b.user(), b.usable(), b.pack())
+    }
+
+    fn block(&self) -> [u64; 4] {
+        let w = &self.words;
+        [w[2], w[3], w[4], w[5]]
     }
 }
 
@@ -35,26 +45,32 @@ impl Pool {
     /// Reserves an object; nothing on media knows of it until publication.
     pub fn reserve(&self, req: Request, ctor: Constructor) -> Result<(Oid, RawAction)> {
         let b = self.reserve_object(&req, 0, ctor)?;
-        self.persist_header(&b);
-        Ok((self.oid(b.user()), RawAction::new(HEAP, RESERVED, b.user(), b.usable())))
+        if req.zero {
+            // Zeros are durable for whoever publishes; the header is flushed
+            // then, by the publishing thread.
+            self.heap.region().drain();
+        }
+        Ok((self.oid(b.user()), RawAction::of_block(RESERVED, &b)))
     }
 
     /// The action that frees the object at `off`.
     pub fn defer_free(&self, off: u64) -> Result<RawAction> {
-        let b = self.heap.block_to_free(off)?;
-        Ok(RawAction::new(HEAP, DEFERRED_FREE, off, b.usable()))
+        Ok(RawAction::of_block(DEFERRED_FREE, &self.heap.block_to_free(off)?))
     }
 
     /// The action that stores a word.
     pub fn set_value(&self, ptr: *mut u64, value: u64) -> RawAction {
-        RawAction::new(MEM, 0, ptr as u64, value)
+        RawAction::new(MEM, 0, ptr as u64, value, [0; 4])
     }
 
     fn action(&self, raw: &RawAction) -> Result<Action> {
         let [a, b] = [raw.words[0], raw.words[1]];
         Ok(match (raw.kind, raw.tag) {
             (MEM, _) => self.heap.set_word(a as *mut u64, b),
-            (HEAP, RESERVED) => Action::Alloc(self.heap.block_at(a)?),
+            (HEAP, RESERVED) => {
+                let none = HeapError::NoObject(a, "not a reservation");
+                Action::Alloc(self.heap.unpack(raw.block()).ok_or(none)?)
+            }
             (HEAP, DEFERRED_FREE) => Action::Free(self.heap.block_to_free(a)?),
             _ => return Err(HeapError::NoObject(a, "not an action").into()),
         })
@@ -88,16 +104,20 @@ impl Pool {
         }
         let hold = self.heap.lanes.hold()?;
         self.heap.prepare(&hold, raw.len())?;
-        // Headers and content of the objects were made durable by `reserve`
-        // and by the program.
-        // SAFETY: by contract.
-        self.with_actions(raw, |actions| unsafe { self.heap.publish(&hold, actions) })
+        self.with_actions(raw, |actions| {
+            self.heap.flush_headers(actions);
+            // Headers durable before the blocks can become allocated; the
+            // content was made durable by the program.
+            self.heap.region().drain();
+            // SAFETY: by contract.
+            unsafe { self.heap.publish(&hold, actions) }
+        })
     }
 
     /// Gives reservations back.
     pub fn cancel(&self, raw: &[RawAction]) {
         for raw in raw.iter().filter(|r| r.kind == HEAP && r.tag == RESERVED) {
-            if let Ok(b) = self.heap.block_at(raw.words[0]) {
+            if let Some(b) = self.heap.unpack(raw.block()) {
                 self.heap.cancel(&b);
             }
         }

@@ -37,7 +37,7 @@ pub unsafe extern "C" fn pmemobj_create(
     // SAFETY: the C contract; not NULL.
     let (path, layout) = unsafe { (CStr::from_ptr(path), bytes_arg(layout).unwrap_or(b"")) };
     match Pool::create(path, layout, poolsize as u64, mode) {
-        Ok(pool) => opened(&pool),
+        Ok(pool) => opened(pool),
         Err(e) => {
             fail_file(path, &e);
             std::ptr::null_mut()
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn pmemobj_open(path: *const c_char, layout: *const c_char
     let (path, layout) = unsafe { (path_arg(path), bytes_arg(layout)) };
     let Some(path) = path else { return std::ptr::null_mut() };
     match Pool::open(path, layout) {
-        Ok(pool) => opened(&pool),
+        Ok(pool) => opened(pool),
         Err(e) => {
             fail_file(path, &e);
             std::ptr::null_mut()

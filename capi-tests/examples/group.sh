@@ -12,6 +12,16 @@ missing_symbols() { # SESSION
 		paste -sd' '
 }
 
+# Whatever the packages ship is in the table.
+unlisted_examples() {
+	cd "$EXAMPLES/source/libpmemobj-dev/examples" || return 1
+	comm -23 <(grep -rlE '^(int )?main\(' --include='*.c' * ../../libpmem-dev/examples | sort) \
+		<(example_programs | while read -r _ _ sources; do printf '%s\n' $sources; done | sort -u) | tee "$SCRATCH/unlisted"
+	[ ! -s "$SCRATCH/unlisted" ]
+}
+export -f unlisted_examples example_programs
+export EXAMPLES
+
 if ! have_pmdk; then
 	skip "Debian's example programs" "the genuine PMDK is not here"
 	return
@@ -20,6 +30,7 @@ fi
 [ -e "$OURS_LIB/libpmemobj.so.1" ] || { say "there is no library in $OURS_LIB; run make"; exit 1; }
 unpack_examples
 compile "$EXAMPLES/steady.so" -shared -fPIC capi-tests/examples/steady.c || exit 1
+attempt "no example is forgotten" unlisted_examples
 
 for session in $(example_programs | awk '{ print $1 }' | uniq); do
 	[[ "example $session" == *$only* ]] || continue

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 use super::base::PMEMobjpool;
-use super::{fail, fail_file, oid_or_null};
+use super::{fail, fail_file, oid_or_null, set_errno};
 use crate::obj::{Oid, Pool};
 
 /// Smallest pool, in bytes.
@@ -45,7 +45,7 @@ pub unsafe extern "C" fn pmemobj_create(
     // SAFETY: the C contract; not NULL.
     let (path, layout) = unsafe { (CStr::from_ptr(path), bytes_arg(layout).unwrap_or(b"")) };
     match Pool::create(path, layout, poolsize as u64, mode) {
-        Ok(pool) => pool.handle(),
+        Ok(pool) => opened(pool),
         Err(e) => {
             fail_file(path, &e);
             std::ptr::null_mut()
@@ -63,12 +63,18 @@ pub unsafe extern "C" fn pmemobj_open(path: *const c_char, layout: *const c_char
     let (path, layout) = unsafe { (path_arg(path), bytes_arg(layout)) };
     let Some(path) = path else { return std::ptr::null_mut() };
     match Pool::open(path, layout) {
-        Ok(pool) => pool.handle(),
+        Ok(pool) => opened(pool),
         Err(e) => {
             fail_file(path, &e);
             std::ptr::null_mut()
         }
     }
+}
+
+/// As PMDK, without an errno left over: programs print it for failures of their own.
+fn opened(pool: &Pool) -> *mut c_void {
+    set_errno(0);
+    pool.handle()
 }
 
 unsafe extern "C" {
@@ -111,7 +117,10 @@ pub unsafe extern "C" fn pmemobj_check(path: *const c_char, layout: *const c_cha
     let (path, layout) = unsafe { (path_arg(path), bytes_arg(layout)) };
     let Some(path) = path else { return -1 };
     match Pool::check(path, layout) {
-        Ok(Ok(())) => 1,
+        Ok(Ok(())) => {
+            set_errno(0);
+            1
+        }
         Ok(Err(e)) => {
             fail_file(path, &e);
             0

@@ -108,9 +108,11 @@ pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), E
         })?;
         // Targets durable before the log that repeats them is gone.
         region.drain();
-        let next = region.load(head + NEXT);
-        region.fill(head, 0, HEADER);
-        region.store(head + NEXT, next);
+        // `next` keeps its value all the time: a header that lost it would
+        // leak the extensions.
+        for field in (0..HEADER).step_by(8).filter(|&field| field != NEXT) {
+            region.store(head + field, 0);
+        }
         region.persist(head, HEADER);
     }
     Ok(())

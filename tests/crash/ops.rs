@@ -550,7 +550,7 @@ fn fill_five(p: &Pool, root: u64) {
         alloc(p, slot(p, root + 16 * i as u64), size, size);
     }
     let run = |c| crate::media::u64_at(bytes(p), crate::media::ZONE + 64 + 8 * c) == 0x1_0009_0004;
-    assert!((1..=5).all(run), "five runs behind the root's");
+    assert!((1u64..=5).all(run), "five runs behind the root's");
 }
 
 /// Chunks of empty runs, one or two of them merged, become runs of another

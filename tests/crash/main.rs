@@ -4,24 +4,45 @@
 mod media;
 mod mutants;
 mod ops;
+mod pmdk;
 mod recover;
 mod rng;
 mod states;
 mod world;
 
-use recover::Judge;
+use pmdk::Pmdk;
+use recover::{Judge, Sample};
 use states::Budget;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+}
 
 /// `CRASH_STATES`: states per fence.
 fn budget() -> Budget {
-    let n = std::env::var("CRASH_STATES").ok().map(|v| v.parse().expect("CRASH_STATES is a number"));
-    Budget { per_fence: n.unwrap_or(12) }
+    Budget { per_fence: number("CRASH_STATES", 12) as usize }
+}
+
+#[test]
+fn creation() {
+    let mut judge = Judge::new(budget(), 0);
+    for used in [false, true] {
+        judge.creation(&ops::create(used)).unwrap();
+    }
+    println!("{:?}", judge.tally);
 }
 
 #[test]
 fn every_operation() {
     let only = std::env::var("CRASH_ONLY").ok();
+    let one_in = number("CRASH_PMDK", 40);
+    let mut pmdk = Pmdk::new(one_in.max(1));
+    if let Err(why) = &pmdk {
+        println!("skipped: comparison with PMDK: {why}");
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "nothing may be skipped in CI");
+    }
     let mut judge = Judge::new(budget(), 40);
+    judge.sample = pmdk.as_mut().ok().map(|p| p as &mut dyn Sample);
     let mut failures = Vec::new();
     let begin = std::time::Instant::now();
     for (name, scenario) in ops::ALL {
@@ -45,5 +66,10 @@ fn every_operation() {
         );
     }
     println!("{:?} in {:.1?}", judge.tally, begin.elapsed());
+    if let Ok(pmdk) = &mut pmdk {
+        pmdk.flush();
+        println!("{} states recovered by PMDK too, {} differ", pmdk.compared, pmdk.failures.len());
+        failures.append(&mut pmdk.failures);
+    }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

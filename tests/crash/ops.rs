@@ -1,7 +1,8 @@
 //! Every operation that changes media, as a recorded scenario.
 
-use pmem_rs::flush::recorder;
+use pmem_rs::flush::recorder::{self, Recording};
 use pmem_rs::obj::{Oid, Pool, sync};
+use pmem_rs::pool::CreateOptions;
 
 use crate::media::{LOCK, NO_CONTENT};
 use crate::rng::Rng;
@@ -46,6 +47,21 @@ fn world(mib: u64) -> (World, u64) {
     let w = World::new(mib);
     let root = w.pool().root(ROOT, None).unwrap().off;
     (w, root)
+}
+
+/// A pool in the making, on a file that is new, or on an old one of which
+/// only the first page is empty.
+pub fn create(used: bool) -> Recording {
+    let file = Scratch::new("create");
+    if used {
+        let mut old = vec![0xb5; 8 << 20];
+        old[..4096].fill(0);
+        file.write(&old);
+    }
+    recorder::arm();
+    let options = CreateOptions { size: if used { 0 } else { 8 * MIB }, mode: 0o600, sds: true, identity: None };
+    close(Pool::create_with(&file.0, b"crash", &options).unwrap());
+    recorder::finish().unwrap()
 }
 
 fn root() -> History {
@@ -558,7 +574,7 @@ fn fill_five(p: &Pool, root: u64) {
 fn reused_chunks() -> History {
     let (mut w, root) = world(8);
     fill_five(w.pool(), root);
-    [0, 2, 3].map(|i| free(w.pool(), slot(w.pool(), root + 16 * i)));
+    [0, 2, 3].into_iter().for_each(|i| free(w.pool(), slot(w.pool(), root + 16 * i)));
     w.record();
     w.step("scans the zone", |p| free(p, slot(p, root + 16 * 4)));
     w.step("one chunk", |p| alloc(p, slot(p, root), OTHER, 1));
@@ -575,7 +591,9 @@ fn reclaimed_chunks() -> History {
     w.step("scans the zone", |p| alloc(p, slot(p, root + 112), 60, 1));
     w.step("empty a run", |p| free(p, slot(p, root + 16)));
     w.step("one chunk", |p| alloc(p, slot(p, root + 16), OTHER, 1));
-    [2, 3].map(|i| w.step("empty a run", |p| free(p, slot(p, root + 16 * i))));
+    for i in [2, 3] {
+        w.step("empty a run", |p| free(p, slot(p, root + 16 * i)));
+    }
     w.step("two chunks", |p| alloc(p, slot(p, root + 48), TWO_CHUNKS, 2));
     w.finish("reclaimed_chunks")
 }

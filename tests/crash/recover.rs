@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 
-use pmem_rs::flush::recorder;
-use pmem_rs::obj::{Oid, Pool};
+use pmem_rs::flush::recorder::{self, Recording};
+use pmem_rs::obj::{Error, Oid, Pool};
 use pmem_rs::pool::OpenOptions;
 
 use crate::media::{self, Logical};
@@ -69,6 +69,38 @@ impl<'a> Judge<'a> {
         });
         if failure.is_none() && media::shutdown_state(base.bytes()) != Some(false) {
             failure = Some(format!("{}: closed, but not marked so", h.scenario));
+        }
+        failure.map_or(Ok(()), |f| Err(Failure(f)))
+    }
+
+    /// A crash during creation: no pool, and said so, or an empty one.
+    pub fn creation(&mut self, r: &Recording) -> Result<(), Failure> {
+        self.tally.fences += r.fences.len() as u64;
+        let (mut failure, mut pools, mut no_pools) = (None, 0, 0);
+        let mut base = ImageFile::new(&r.initial);
+        let path = base.file.0.clone();
+        states::each(r, self.budget, base.bytes(), |id, stop, _| {
+            self.tally.states += 1;
+            let rng = &mut self.rng;
+            let open = Pool::open_with(&path, None, OpenOptions { private: true });
+            let result = match open {
+                Ok(pool) => {
+                    pools += 1;
+                    let r = judge_open(pool, &[Logical::default()]).and_then(|_| afterlife(pool, rng));
+                    world::close(pool);
+                    r
+                }
+                Err(Error::File(_) | Error::Heap(_)) if stop.site.is_some() => {
+                    no_pools += 1;
+                    Ok(())
+                }
+                Err(e) => Err(format!("open: {e}")),
+            };
+            failure = result.err().map(|e| format!("create: fence {} state {}: {e}", id.fence, id.n));
+            failure.is_none()
+        });
+        if failure.is_none() && (pools == 0 || no_pools == 0) {
+            failure = Some(format!("create: {pools} pools, {no_pools} that are none"));
         }
         failure.map_or(Ok(()), |f| Err(Failure(f)))
     }

@@ -71,9 +71,7 @@ struct View {
 impl View {
     fn new(fd: i32, len: usize) -> View {
         // SAFETY: a new read-only mapping.
-        let p = unsafe {
-            libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_SHARED, fd, 0)
-        };
+        let p = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_SHARED, fd, 0) };
         assert_ne!(p, libc::MAP_FAILED, "the recorder cannot map the pool");
         View { addr: p.cast(), len }
     }

@@ -115,11 +115,8 @@ fn object(b: &[u8], start: u64, size: u64, flags: u64) -> Result<Object, String>
 /// Geometry of a run (4.5): bitmap bytes, units, offset of unit 0.
 pub fn run_geometry(chunk: u64, chunks: u64, flags: u64, unit: u64, alignment: u64) -> (u64, u64, u64) {
     let content = chunks * CHUNK - 16;
-    let bytes = if flags & 8 != 0 {
-        8 * (((content / unit).div_ceil(64) + 2).next_multiple_of(8) - 2)
-    } else {
-        304
-    };
+    let bytes =
+        if flags & 8 != 0 { 8 * (((content / unit).div_ceil(64) + 2).next_multiple_of(8) - 2) } else { 304 };
     let units = (content - bytes) / unit - (alignment != 0) as u64;
     (bytes, units, CHUNK0 + chunk * CHUNK + 16 + bytes)
 }

@@ -93,7 +93,8 @@ fn mutants_are_noticed() {
         let out = String::from_utf8_lossy(&child.stdout);
         let verdict = out.lines().find(|l| l.starts_with("caught") || l.starts_with("survived"));
         let verdict = verdict.unwrap_or("caught: the recovery died");
-        let line = format!("{kind} {}:{} ({calls} calls) `{}`", site.1.file(), site.1.line(), source_line(site));
+        let line =
+            format!("{kind} {}:{} ({calls} calls) `{}`", site.1.file(), site.1.line(), source_line(site));
         println!("{line}\n    {verdict}");
         match (verdict.starts_with("caught"), excuse(site)) {
             (true, None) => {}

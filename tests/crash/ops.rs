@@ -10,7 +10,7 @@ use crate::world::*;
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 27] = [
+pub const ALL: [(&str, Scenario); 28] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -33,7 +33,8 @@ pub const ALL: [(&str, Scenario); 27] = [
     ("tx_abort", tx_abort),
     ("tx_nested", tx_nested),
     ("reopen", reopen),
-    ("reused_chunks", reused_chunks),
+    ("reused_chunk", reused_chunk),
+    ("merged_chunks", merged_chunks),
     ("reclaimed_chunks", reclaimed_chunks),
     ("reserved", reserved),
     ("two_lanes", two_lanes),
@@ -59,7 +60,8 @@ pub fn create(used: bool) -> Recording {
         file.write(&old);
     }
     recorder::arm();
-    let options = CreateOptions { size: if used { 0 } else { 8 * MIB }, mode: 0o600, sds: true, identity: None };
+    let options =
+        CreateOptions { size: if used { 0 } else { 8 * MIB }, mode: 0o600, sds: true, identity: None };
     close(Pool::create_with(&file.0, b"crash", &options).unwrap());
     recorder::finish().unwrap()
 }
@@ -96,15 +98,16 @@ fn root() -> History {
 
 fn small() -> History {
     let (mut w, root) = world(8);
+    // Memory that is not zero.
+    (0..12).for_each(|i| alloc(w.pool(), slot(w.pool(), root + 16 * i), 100, i));
+    (0..12).for_each(|i| free(w.pool(), slot(w.pool(), root + 16 * i)));
+    alloc(w.pool(), slot(w.pool(), root + 192), 100, 12);
     w.record();
     w.step("alloc without content", |p| {
         // SAFETY: an id in the root.
         unsafe { p.alloc(slot(p, root), request(64, NO_CONTENT | 7), None) }.unwrap();
     });
     w.step("alloc with constructor", |p| alloc(p, slot(p, root + 16), 100, 8));
-    let mut nowhere = Oid::NULL;
-    w.step("something", |p| alloc(p, &mut nowhere, 112, 11));
-    w.step("and not", |p| free(p, &mut nowhere));
     w.step("zalloc in used memory", |p| {
         let mut req = request(90, 9);
         req.zero = true;
@@ -163,7 +166,8 @@ fn realloc() -> History {
     let (mut w, root) = world(16);
     alloc(w.pool(), slot(w.pool(), root), 100, 1);
     w.record();
-    for (size, zero) in [(300, false), (120, false), (40, false), (9000, true), (300_000, false), (0, false), (80, true)]
+    for (size, zero) in
+        [(300, false), (120, false), (40, false), (9000, true), (300_000, false), (0, false), (80, true)]
     {
         w.step(&format!("to {size}"), |p| {
             // SAFETY: an id in the root.
@@ -490,7 +494,7 @@ fn tx_abort() -> History {
     w.step("objects", |p| {
         aborted(p, &|| {
             tx_alloc(p, root + 16, 100, 2);
-            tx_alloc(p, root + 32, HUGE, 3);
+            tx().alloc(&request(HUGE, 3), true).unwrap();
             tx_free(p, root);
         })
     });
@@ -555,46 +559,55 @@ fn reopen() -> History {
     w.finish("reopen")
 }
 
-/// Exactly one unit of five classes whose runs have one chunk, and of two
-/// other classes, of one chunk and of two.
-const FIVE: [u64; 5] = [112, 304, 432, 688, 1072];
-const OTHER: u64 = 176;
-const TWO_CHUNKS: u64 = 1456;
+/// One unit of each of these is the first of a run: of one chunk, the last of
+/// two. With the root's run they take chunks 0 to 9.
+const FIRSTS: [u64; 8] = [112, 176, 304, 432, 688, 1072, 1200, 1456];
+/// The same of three chunks.
+const THREE_CHUNKS: u64 = 3760;
 
-fn fill_five(p: &Pool, root: u64) {
-    for (i, size) in FIVE.into_iter().enumerate() {
+fn fill_runs(p: &Pool, root: u64, n: usize) {
+    for (i, size) in FIRSTS.into_iter().take(n).enumerate() {
         alloc(p, slot(p, root + 16 * i as u64), size, size);
     }
     let run = |c| crate::media::u64_at(bytes(p), crate::media::ZONE + 64 + 8 * c) == 0x1_0009_0004;
-    assert!((1u64..=5).all(run), "five runs behind the root's");
+    assert!((1..=n.min(7) as u64).all(run), "behind the root's run");
 }
 
-/// Chunks of empty runs, one or two of them merged, become runs of another
-/// class in place, when the zone is scanned.
-fn reused_chunks() -> History {
+/// The chunk of an empty run becomes a run of another class in place.
+fn reused_chunk() -> History {
     let (mut w, root) = world(8);
-    fill_five(w.pool(), root);
-    [0, 2, 3].into_iter().for_each(|i| free(w.pool(), slot(w.pool(), root + 16 * i)));
+    fill_runs(w.pool(), root, 6);
+    free(w.pool(), slot(w.pool(), root));
     w.record();
-    w.step("scans the zone", |p| free(p, slot(p, root + 16 * 4)));
-    w.step("one chunk", |p| alloc(p, slot(p, root), OTHER, 1));
-    w.step("two chunks", |p| alloc(p, slot(p, root + 32), TWO_CHUNKS, 2));
-    w.finish("reused_chunks")
+    w.step("scans the zone", |p| free(p, slot(p, root + 16 * 5)));
+    w.step("one chunk", |p| alloc(p, slot(p, root), FIRSTS[6], 1));
+    w.finish("reused_chunk")
 }
 
-/// The same when memory is short.
+/// Those of two, merged; their headers lie in different lines.
+fn merged_chunks() -> History {
+    let (mut w, root) = world(8);
+    fill_runs(w.pool(), root, 8);
+    free(w.pool(), slot(w.pool(), root + 96));
+    free(w.pool(), slot(w.pool(), root + 112));
+    w.record();
+    w.step("scans the zone", |p| free(p, slot(p, root)));
+    w.step("three chunks", |p| alloc(p, slot(p, root), THREE_CHUNKS, 2));
+    w.finish("merged_chunks")
+}
+
+/// Both once more, when there are no other chunks left.
 fn reclaimed_chunks() -> History {
     let (mut w, root) = world(8);
-    fill_five(w.pool(), root);
-    alloc(w.pool(), slot(w.pool(), root + 96), 11 * 262_144 - 16, 1);
+    fill_runs(w.pool(), root, 8);
+    alloc(w.pool(), slot(w.pool(), root + 160), 7 * 262_144 - 16, 1);
     w.record();
-    w.step("scans the zone", |p| alloc(p, slot(p, root + 112), 60, 1));
-    w.step("empty a run", |p| free(p, slot(p, root + 16)));
-    w.step("one chunk", |p| alloc(p, slot(p, root + 16), OTHER, 1));
-    for i in [2, 3] {
-        w.step("empty a run", |p| free(p, slot(p, root + 16 * i)));
-    }
-    w.step("two chunks", |p| alloc(p, slot(p, root + 48), TWO_CHUNKS, 2));
+    w.step("scans the zone", |p| alloc(p, slot(p, root + 176), 60, 1));
+    w.step("empty a run", |p| free(p, slot(p, root + 96)));
+    w.step("empty a run", |p| free(p, slot(p, root + 112)));
+    w.step("three chunks", |p| alloc(p, slot(p, root + 96), THREE_CHUNKS, 2));
+    w.step("empty a run", |p| free(p, slot(p, root + 32)));
+    w.step("one chunk", |p| alloc(p, slot(p, root + 32), FIRSTS[6], 2));
     w.finish("reclaimed_chunks")
 }
 

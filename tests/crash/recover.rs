@@ -177,7 +177,8 @@ fn recovered(
     allowed: &[Logical],
     f: impl FnOnce(&'static Pool) -> Result<(), String>,
 ) -> Result<Logical, String> {
-    let pool = Pool::open_with(path, None, OpenOptions { private: true }).map_err(|e| format!("open: {e}"))?;
+    let pool =
+        Pool::open_with(path, None, OpenOptions { private: true }).map_err(|e| format!("open: {e}"))?;
     let r = judge_open(pool, allowed).and_then(|l| f(pool).map(|()| l));
     world::close(pool);
     r
@@ -303,7 +304,10 @@ fn afterlife(pool: &'static Pool, rng: &mut Rng) -> Result<(), String> {
         let ok = after.objects.get(&off).is_some_and(|o| o.0 == type_num && o.1 >= size);
         let len = media::u64_at(b, off);
         if !ok || (len != size.min(4096) && len != 40) {
-            return Err(format!("after more changes {off:#x} of {size} bytes: {:x?}", after.objects.get(&off)));
+            return Err(format!(
+                "after more changes {off:#x} of {size} bytes: {:x?}",
+                after.objects.get(&off)
+            ));
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! A pool under a recorder: a scenario's steps and what the pool holds after
 //! each of them.
+#![allow(dead_code)] // each test takes what it needs
 
 use std::ffi::{CStr, CString};
 use std::path::PathBuf;
@@ -52,8 +53,7 @@ impl ImageFile {
         let fd = open.unwrap();
         let prot = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping.
-        let p =
-            unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
+        let p = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
         assert_ne!(p, libc::MAP_FAILED);
         ImageFile { file, addr: p.cast(), len }
     }

@@ -103,6 +103,13 @@ pub fn bytes(pool: &Pool) -> &'static [u8] {
     }
 }
 
+/// Bytes of the file of an open pool, whatever its words say.
+pub fn bytes_len(pool: &'static Pool) -> u64 {
+    let (first, last) = pool.target().heap.range();
+    debug_assert!(first < last);
+    last
+}
+
 pub struct World {
     pub file: Scratch,
     pub pool: Option<&'static Pool>,

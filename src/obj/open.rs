@@ -23,9 +23,13 @@ impl Pool {
     /// Creates a pool of `size` bytes, or in an existing empty file if that
     /// is 0. A failure leaves no new file and no change in an existing one.
     pub fn create(path: &CStr, layout: &[u8], size: u64, mode: u32) -> Result<&'static Pool> {
+        Pool::create_with(path, layout, &CreateOptions { size, mode, sds: true, identity: None })
+    }
+
+    /// As [`Pool::create`], with a say in features and identity.
+    pub fn create_with(path: &CStr, layout: &[u8], options: &CreateOptions) -> Result<&'static Pool> {
         let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
-        let options = CreateOptions { size, mode, sds: true, identity: None };
-        let mut creation = pool::create(path, layout, &options)?;
+        let mut creation = pool::create(path, layout, options)?;
         let (region, g) = (creation.region(), creation.geometry());
         ulog::format(&region, g.lanes_offset, g.nlanes);
         heap::format(&region, g.heap_offset, creation.heap_size());
@@ -49,8 +53,13 @@ impl Pool {
 
     /// Opens and, if need be, recovers a pool.
     pub fn open(path: &CStr, layout: Option<&[u8]>) -> Result<&'static Pool> {
+        Pool::open_with(path, layout, OpenOptions { private: false })
+    }
+
+    /// As [`Pool::open`]; privately, nothing reaches the file.
+    pub fn open_with(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<&'static Pool> {
         let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
-        let mut file = pool::open(path, layout, OpenOptions { private: false })?;
+        let mut file = pool::open(path, layout, o)?;
         match recover(&mut file) {
             Ok(()) => start(file),
             Err(e) => {

@@ -237,6 +237,7 @@ fn copy_out(region: &Region, from: u64, buf: &mut [u64], len: u64) {
 
 /// Stores whole lines past the cache: nothing reads an entry back but abort
 /// and recovery.
+#[cfg_attr(feature = "recorder", track_caller)]
 fn stream(region: &Region, at: u64, words: &[u64]) {
     let len = words.len() * 8;
     // SAFETY: `at` checked the destination; the source is `len` bytes long.

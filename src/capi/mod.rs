@@ -13,6 +13,7 @@ pub mod base;
 pub mod errmsg;
 pub mod iterator;
 pub mod libpmem;
+pub mod lists_atomic;
 pub mod logger;
 pub mod pool;
 pub mod thread;

@@ -14,6 +14,12 @@ pub enum Error {
     AlreadyOpen,
     #[error("requested size cannot equals zero")]
     RootSizeZero,
+    #[error("list head at {0:#x}: not in the pool's heap, or not aligned")]
+    ListHead(u64),
+    #[error("object at {0:#x} is no element of the list")]
+    NotInList(u64),
+    #[error("pmemobj_mutex_lock: {}", crate::flush::StrError(*.0))]
+    ListLock(i32),
     #[error("out of memory")]
     OutOfMemory,
 }
@@ -25,7 +31,8 @@ impl Error {
             Error::Heap(e) => e.errno(),
             Error::Log(e) => e.errno(),
             Error::AlreadyOpen => libc::EEXIST,
-            Error::RootSizeZero => libc::EINVAL,
+            Error::RootSizeZero | Error::ListHead(_) | Error::NotInList(_) => libc::EINVAL,
+            Error::ListLock(e) => *e,
             Error::OutOfMemory => libc::ENOMEM,
         }
     }

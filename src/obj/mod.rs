@@ -8,6 +8,7 @@
 mod actions;
 mod alloc;
 mod error;
+mod list;
 mod open;
 mod registry;
 mod root;
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 pub use actions::RawAction;
 pub use alloc::Constructor;
 pub use error::Error;
+pub use list::{List, Position};
 
 use crate::flush::Domain;
 pub use crate::heap::Request;

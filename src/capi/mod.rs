@@ -14,6 +14,7 @@ pub mod errmsg;
 pub mod iterator;
 pub mod libpmem;
 pub mod lists_atomic;
+pub mod log;
 pub mod logger;
 pub mod pool;
 pub mod thread;

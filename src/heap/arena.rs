@@ -204,18 +204,13 @@ impl Heap {
 
     /// A listed run of the class that has room.
     fn recycled_run(&self, class: u8, units: u32) -> *mut RunMap {
-        loop {
-            let mut runs = self.recycler(class);
-            let Some(i) = runs.iter().rposition(|&(z, c)| self.may_fit(z, c, units)) else {
-                return null_mut();
-            };
-            let (z, c) = runs.swap_remove(i);
-            drop(runs);
-            let run = self.activate(&self.zones[z as usize], c, class);
-            if !run.is_null() {
-                return run;
-            }
-        }
+        let mut runs = self.recycler(class);
+        let Some(i) = runs.iter().rposition(|&(z, c)| self.may_fit(z, c, units)) else {
+            return null_mut();
+        };
+        let (z, c) = runs.swap_remove(i);
+        drop(runs);
+        self.activate(&self.zones[z as usize], c, class)
     }
 
     /// A glance at a listed run: nothing is reserved from it meanwhile, so

@@ -42,6 +42,7 @@ clean:
 	rm -rf $(OUT) target/*.map
 
 check: all
+	tools/check-abi $(OUT)
 	$(CARGO) test
 	capi-tests/run
 

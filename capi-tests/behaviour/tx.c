@@ -888,6 +888,15 @@ actions(void)
 			pmemobj_free(&huge);
 		}
 	}
+	if (!is_pmdk()) { /* PMDK would publish and free it, in an order of its own */
+		struct pobj_action act[1];
+		PMEMoid oid = pmemobj_reserve(pop, &act[0], 1 << 20, 30);
+		TX_BEGIN(pop) {
+			EQ(pmemobj_tx_publish(act, 1), 0);
+			EQ(pmemobj_tx_free(oid), 0);
+		} TX_END
+		EQ(objects(), before);
+	}
 	TX_BEGIN(pop) {
 		EQ(pmemobj_tx_xpublish(NULL, 0, 0), 0);
 		EQ(pmemobj_tx_xpublish(NULL, 0, POBJ_XPUBLISH_NO_ABORT), 0);
@@ -905,6 +914,60 @@ struct node {
 	char text[40];
 	TOID(struct node) next;
 };
+
+/* Room in the redo log that the transaction's commit counts on stays its own. */
+static void
+atomic_calls_in_a_large_transaction(void)
+{
+	struct root *r = root();
+	unsigned before = objects();
+	enum { N = 200 };
+	static struct pobj_action act[N];
+	PMEMoid words;
+	NEED(pmemobj_zalloc(pop, &words, N * 8, 31) == 0);
+	uint64_t *word = pmemobj_direct(words);
+	TX_BEGIN(pop) {
+		for (unsigned i = 0; i < N; i++)
+			pmemobj_set_value(pop, &act[i], &word[i], i + 1);
+		EQ(pmemobj_tx_publish(act, N), 0);
+		EQ(pmemobj_alloc(pop, &r->oid, 100, 32, NULL, NULL), 0);
+		EQ(pmemobj_realloc(pop, &r->oid, 1000, 32), 0);
+		pmemobj_free(&r->oid);
+	} TX_ONABORT {
+		FAIL("%s", pmemobj_errormsg());
+	} TX_END
+	for (unsigned i = 0; i < N; i++)
+		EQ(word[i], i + 1);
+	pmemobj_free(&words);
+	EQ(objects(), before);
+}
+
+/* Publishing the same free twice gives the chunks back once. */
+static void
+huge_block_freed_twice(void)
+{
+	if (is_pmdk())
+		return; /* it aborts */
+	PMEMoid a, b, c;
+	NEED(pmemobj_alloc(pop, &a, 3 << 20, 33, NULL, NULL) == 0);
+	struct pobj_action act[2];
+	pmemobj_defer_free(pop, a, &act[0]);
+	pmemobj_defer_free(pop, a, &act[1]);
+	EQ(pmemobj_publish(pop, act, 2), 0);
+	NEED(pmemobj_alloc(pop, &b, 3 << 20, 33, NULL, NULL) == 0);
+	NEED(pmemobj_alloc(pop, &c, 3 << 20, 33, NULL, NULL) == 0);
+	CHECK(b.off != c.off);
+	TX_BEGIN(pop) {
+		pmemobj_tx_free(b);
+		pmemobj_tx_free(b);
+	} TX_END
+	NEED(pmemobj_alloc(pop, &b, 3 << 20, 33, NULL, NULL) == 0);
+	NEED(pmemobj_alloc(pop, &a, 3 << 20, 33, NULL, NULL) == 0);
+	CHECK(a.off != b.off && a.off != c.off && b.off != c.off);
+	pmemobj_free(&a);
+	pmemobj_free(&b);
+	pmemobj_free(&c);
+}
 
 static void
 macros(void)
@@ -963,6 +1026,8 @@ main(void)
 	RUN(alloc_then_free);
 	RUN(reallocations);
 	RUN(actions);
+	RUN(atomic_calls_in_a_large_transaction);
+	RUN(huge_block_freed_twice);
 	RUN(macros);
 	pmemobj_close(pop);
 	pmemobj_close(other);

@@ -69,6 +69,7 @@ pub(crate) fn fail_file(path: &CStr, e: &obj::Error) {
             fail(errno, format_args!("posix_fallocate \"{path}\", {size}: {why}"))
         }
         obj::Error::File(File::Exists) => fail(errno, format_args!("file {path} already exists")),
+        obj::Error::File(File::FileType(_) | File::NotDax) => fail(errno, format_args!("{e}: {path}")),
         obj::Error::File(File::NoFile) => fail(errno, format_args!("stat \"{path}\": negative size")),
         _ => fail(errno, format_args!("{e} (file \"{path}\")")),
     }

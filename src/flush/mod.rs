@@ -26,6 +26,7 @@ mod track;
 #[path = "x86_64/mod.rs"]
 mod arch;
 
+pub use device::FileType;
 pub use domain::{Domain, MemFlags};
 pub use env::{env, forced};
 pub use errno::{Lossy, StrError, die, errno, preserve_errno, set_errno};

@@ -25,7 +25,8 @@ pub struct Class {
 
 /// All classes of a pool, and the class of each request size.
 pub struct Classes {
-    classes: [Option<Class>; MAX_CLASSES],
+    /// On the heap, as it is too large for a stack.
+    classes: Vec<Option<Class>>,
     /// Class of requests of `16 * i` bytes; `NO_CLASS` where undecided.
     by_size: Vec<std::sync::atomic::AtomicU8>,
 }
@@ -36,7 +37,10 @@ impl Classes {
         let mut by_size = Vec::new();
         by_size.try_reserve_exact(BUCKETS).ok()?;
         by_size.extend((0..BUCKETS).map(|_| std::sync::atomic::AtomicU8::new(NO_CLASS)));
-        let mut all = Classes { classes: [None; MAX_CLASSES], by_size };
+        let mut classes = Vec::new();
+        classes.try_reserve_exact(MAX_CLASSES).ok()?;
+        classes.resize(MAX_CLASSES, None);
+        let mut all = Classes { classes, by_size };
         generate(&mut all.classes);
         Some(all)
     }
@@ -104,10 +108,10 @@ impl Classes {
 }
 
 /// The derivation of the default table (5.3).
-fn generate(classes: &mut [Option<Class>; MAX_CLASSES]) {
+fn generate(classes: &mut [Option<Class>]) {
     const LIMITS: [u64; 9] = [128, 1024, 2048, 4096, 8192, 16384, 32768, 131_072, 393_216];
     let mut count = 1;
-    let mut push = |classes: &mut [Option<Class>; MAX_CLASSES], unit, chunks| {
+    let mut push = |classes: &mut [Option<Class>], unit, chunks| {
         let flags = HeaderType::Compact.flags() | FLEX_BITMAP;
         classes[count] = RunGeometry::new(unit, 0, chunks, flags).map(|run| Class { run });
         count += 1;
@@ -131,7 +135,7 @@ fn generate(classes: &mut [Option<Class>; MAX_CLASSES]) {
 }
 
 /// The class that `add(n)` of 5.3 would add, unless one serves already.
-fn new_class(classes: &[Option<Class>; MAX_CLASSES], mut n: u64) -> Option<(u64, u32)> {
+fn new_class(classes: &[Option<Class>], mut n: u64) -> Option<(u64, u32)> {
     const FIRST_CHUNK: u64 = CHUNK - 16 - 304;
     let want = n * 200;
     let chunks =

@@ -86,7 +86,10 @@ impl Heap {
                 unsafe { ptr.write_unaligned(value) };
             }
         }
-        while let Some((field, link)) = external.last_extension() {
+        // A transaction around this operation made room in them for its commit.
+        while hold.is_outermost()
+            && let Some((field, link)) = external.last_extension()
+        {
             if self.release_log(internal, field, link).is_err() {
                 break;
             }
@@ -118,9 +121,23 @@ impl Heap {
             }
         }
         self.unlock_runs(locks, actions);
-        for a in actions {
-            if let Action::Free(b) = a {
+        for (i, a) in actions.iter().enumerate() {
+            if let Action::Free(b) = a
+                && matches!(b.place, Place::Huge { .. })
+                && !actions[..i].iter().any(|a| matches!(a, Action::Free(twice) if twice == b))
+            {
                 self.give_back_chunks(b);
+            }
+        }
+    }
+
+    /// Starts the write-back of the object headers of reserved blocks.
+    pub fn flush_headers(&self, actions: &[Action]) {
+        for a in actions {
+            if let Action::Alloc(b) = a
+                && b.header != HeaderType::None
+            {
+                self.region.flush(b.start, b.header.size());
             }
         }
     }

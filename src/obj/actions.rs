@@ -45,7 +45,11 @@ impl Pool {
     /// Reserves an object; nothing on media knows of it until publication.
     pub fn reserve(&self, req: Request, ctor: Constructor) -> Result<(Oid, RawAction)> {
         let b = self.reserve_object(&req, 0, ctor)?;
-        self.persist_header(&b);
+        if req.zero {
+            // Zeros are durable for whoever publishes; the header is flushed
+            // then, by the publishing thread.
+            self.heap.region().drain();
+        }
         Ok((self.oid(b.user()), RawAction::of_block(RESERVED, &b)))
     }
 
@@ -100,10 +104,14 @@ impl Pool {
         }
         let hold = self.heap.lanes.hold()?;
         self.heap.prepare(&hold, raw.len())?;
-        // Headers and content of the objects were made durable by `reserve`
-        // and by the program.
-        // SAFETY: by contract.
-        self.with_actions(raw, |actions| unsafe { self.heap.publish(&hold, actions) })
+        self.with_actions(raw, |actions| {
+            self.heap.flush_headers(actions);
+            // Headers durable before the blocks can become allocated; the
+            // content was made durable by the program.
+            self.heap.region().drain();
+            // SAFETY: by contract.
+            unsafe { self.heap.publish(&hold, actions) }
+        })
     }
 
     /// Gives reservations back.

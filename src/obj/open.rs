@@ -17,6 +17,7 @@ static OPENING: Mutex<()> = Mutex::new(());
 
 /// Lanes used at run time, at most.
 const MAX_LANES: u64 = 1024;
+const FIRST_RUN: u64 = 2;
 
 impl Pool {
     /// Creates a pool of `size` bytes, or in an existing empty file if that
@@ -29,8 +30,8 @@ impl Pool {
         ulog::format(&region, g.lanes_offset, g.nlanes);
         heap::format(&region, g.heap_offset, creation.heap_size());
         let file = creation.describe(layout)?;
-        let made = file.bump_run_id().map_err(Error::from).and_then(|()| start(file));
-        match made {
+        file.set_run_id(FIRST_RUN);
+        match start(file) {
             Ok(pool) => {
                 if let Err(e) = creation.finish() {
                     // SAFETY: nobody else knows of the pool.
@@ -50,7 +51,7 @@ impl Pool {
     pub fn open(path: &CStr, layout: Option<&[u8]>) -> Result<&'static Pool> {
         let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
         let mut file = pool::open(path, layout, OpenOptions { private: false })?;
-        match recover(&file) {
+        match recover(&mut file) {
             Ok(()) => start(file),
             Err(e) => {
                 file.close();
@@ -62,8 +63,8 @@ impl Pool {
     /// Whether a pool is consistent: recovery is tried on a private copy.
     pub fn check(path: &CStr, layout: Option<&[u8]>) -> Result<core::result::Result<(), Error>> {
         let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
-        let file = pool::open(path, layout, OpenOptions { private: true })?;
-        Ok(recover(&file).and_then(|()| boot(&file)).and_then(|heap| release_chains(&file, &heap)))
+        let mut file = pool::open(path, layout, OpenOptions { private: true })?;
+        Ok(recover(&mut file).and_then(|()| boot(&file)).and_then(|heap| release_chains(&file, &heap)))
     }
 
     /// Takes the pool out of the look-up tables.
@@ -92,28 +93,35 @@ impl Pool {
 }
 
 /// Where logs of this pool may point.
-fn bounds(file: &PoolFile) -> Bounds {
+fn bounds(file: &PoolFile, heap_size: u64) -> Bounds {
     let g = file.geometry();
     Bounds {
         lanes: (g.lanes_offset, g.lanes_offset + g.nlanes * ulog::LANE_SIZE),
-        heap: (g.heap_offset, g.heap_offset + file.stored_heap_size()),
+        heap: (g.heap_offset, g.heap_offset + heap_size),
         words: [ROOT_OFFSET, ROOT_SIZE],
     }
 }
 
-/// Phase 1 of format 3.10: redo logs, behind a new run id.
-fn recover(file: &PoolFile) -> Result<()> {
+/// The rest of the checks, then phase 1 of format 3.10: redo logs, behind a
+/// new run id.
+fn recover(file: &mut PoolFile) -> Result<()> {
     let (region, g) = (file.region(), file.geometry());
     let size = match file.stored_heap_size() {
         0 => region.len() as u64 - g.heap_offset,
         size => size,
     };
+    let run_id = file.next_run_id()?;
     heap::check(&region, g.heap_offset, size)?;
-    file.bump_run_id()?;
+    let bounds = bounds(file, size);
+    for lane in 0..g.nlanes {
+        ulog::check_redo(&region, &bounds, lane)?;
+    }
+    // Nothing was written so far: what is refused stays as it was.
+    file.mark_open();
+    file.set_run_id(run_id);
     if file.stored_heap_size() == 0 {
         region.persist_word(HEAP_SIZE, size);
     }
-    let bounds = bounds(file);
     for lane in 0..g.nlanes {
         ulog::recover_redo(&region, &bounds, lane)?;
     }
@@ -133,7 +141,8 @@ fn boot(file: &PoolFile) -> Result<Heap> {
 
 /// Phase 3 and 4: undo logs of all lanes, then what is linked to any log.
 fn release_chains(file: &PoolFile, heap: &Heap) -> Result<()> {
-    let (region, g, bounds) = (file.region(), file.geometry(), bounds(file));
+    let (region, g) = (file.region(), file.geometry());
+    let bounds = bounds(file, file.stored_heap_size());
     for lane in 0..g.nlanes {
         ulog::rollback_undo(&region, &bounds, lane)?;
     }

@@ -50,6 +50,9 @@ pub fn create<'a>(path: &'a CStr, layout: &[u8], o: &CreateOptions) -> Result<Cr
         return Err(Error::LayoutTooLong(layout.len()));
     }
     let exists = os::exists(path)?;
+    if o.size == 0 {
+        os::check_type(path)?;
+    }
     let mut c = if o.size > 0 { new_file(path, exists, o)? } else { existing_file(path, o)? };
     let size = c.file.size()?;
     let (mapping, region) = map(&c.file, size, false)?;
@@ -84,6 +87,8 @@ fn new_file<'a>(path: &'a CStr, exists: bool, o: &CreateOptions) -> Result<Creat
 }
 
 fn existing_file<'a>(path: &'a CStr, o: &CreateOptions) -> Result<Creation<'a>, Error> {
+    // As PMDK: a directory, too, is opened, and then has no size.
+    File::open(path, libc::O_RDONLY | libc::O_NONBLOCK)?.size()?;
     let file = File::open(path, libc::O_RDWR)?;
     let size = file.size()?;
     let mut page = [0; PAGE as usize];

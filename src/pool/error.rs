@@ -61,6 +61,12 @@ pub enum Error {
     NotEmpty,
     #[error("pool set files are not supported yet")]
     PoolSet,
+    #[error("file type 0{0:o} not supported")]
+    FileType(u32),
+    #[error("the character device is no Device DAX")]
+    NotDax,
+    #[error("pools on Device DAX are not supported yet")]
+    Device,
     #[error("negative size: not a file that can hold a pool")]
     NoFile,
     #[error("size {0} smaller than 2097152")]
@@ -112,7 +118,7 @@ impl Error {
             Error::Os { errno, .. } | Error::Allocate { errno, .. } => *errno,
             Error::Exists | Error::NotEmpty => libc::EEXIST,
             Error::SizeTooLarge(_) => libc::EFBIG,
-            Error::PoolSet => libc::ENOTSUP,
+            Error::PoolSet | Error::Device => libc::ENOTSUP,
             _ => libc::EINVAL,
         }
     }

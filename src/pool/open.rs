@@ -20,6 +20,8 @@ pub struct PoolFile {
     region: Region,
     geometry: Geometry,
     set_uuid: Uuid,
+    /// The pool keeps a shutdown state.
+    sds: bool,
     /// This process marked the shutdown state as open.
     dirty: bool,
     _mapping: Mapping,
@@ -37,10 +39,12 @@ pub(super) fn map(file: &File, size: u64, private: bool) -> Result<(Mapping, Reg
     Ok((mapping, region))
 }
 
-/// Checks 1 to 21 of format 1.10; the pool is marked as open.
+/// Checks 1 to 21 of format 1.10. Nothing is written before
+/// [`PoolFile::mark_open`], so that a pool that is refused stays as it was.
 pub fn open(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<PoolFile, Error> {
-    let file = File::open(path, libc::O_RDONLY)?;
-    let size = file.size()?;
+    os::check_type(path)?;
+    let file = File::open(path, libc::O_RDONLY | libc::O_NONBLOCK)?;
+    file.size()?;
     let mut start = [0; 11];
     file.read_start(&mut start)?;
     if start == *b"PMEMPOOLSET" {
@@ -49,6 +53,7 @@ pub fn open(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<PoolFi
     drop(file);
     let file = File::open(path, libc::O_RDWR)?;
     file.lock()?;
+    let size = file.size()?;
     if size < MIN_PART {
         return Err(Error::PartTooSmall(size));
     }
@@ -58,17 +63,12 @@ pub fn open(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<PoolFi
     if header.compat() & CHECK_BAD_BLOCKS != 0 {
         check_recovery_file(path)?;
     }
-    let dirty = header.incompat() & SDS != 0;
-    if dirty {
-        sds::open(&region)?;
+    let sds = header.incompat() & SDS != 0;
+    if sds {
+        sds::check(&region)?;
     }
-    let checked = descriptor::validate(&region, layout);
-    if checked.is_err() && dirty {
-        sds::close(&region);
-    }
-    let pool = PoolFile { region, geometry: checked?, set_uuid: header.set_uuid(), dirty, _mapping: mapping };
-    pool.claim_scratch();
-    Ok(pool)
+    let geometry = descriptor::validate(&region, layout)?;
+    Ok(PoolFile { region, geometry, set_uuid: header.set_uuid(), sds, dirty: false, _mapping: mapping })
 }
 
 /// A file of this name marks a bad block recovery that was interrupted (1.4).
@@ -91,9 +91,18 @@ impl PoolFile {
         region: Region,
         geometry: Geometry,
         set: Uuid,
-        dirty: bool,
+        sds: bool,
     ) -> PoolFile {
-        PoolFile { region, geometry, set_uuid: set, dirty, _mapping: mapping }
+        PoolFile { region, geometry, set_uuid: set, sds, dirty: sds, _mapping: mapping }
+    }
+
+    /// Marks a pool that passed all checks as open: from here on it changes.
+    pub fn mark_open(&mut self) {
+        if self.sds {
+            sds::open(&self.region);
+            self.dirty = true;
+        }
+        self.claim_scratch();
     }
 
     /// Clears the process-private area. Its first word is the address of the
@@ -117,19 +126,19 @@ impl PoolFile {
         uuid::lo(&self.set_uuid)
     }
 
-    /// Makes stale what locks and volatile variables remember of earlier runs.
-    /// Before anything else changes in the pool.
-    pub fn bump_run_id(&self) -> Result<(), Error> {
+    /// The id of the run that starts now.
+    pub fn next_run_id(&self) -> Result<u64, Error> {
         let old = self.region.load(RUN_ID);
         if !old.is_multiple_of(2) {
             return Err(Error::RunId(old));
         }
-        let new = match old.wrapping_add(2) {
-            0 => 2,
-            new => new,
-        };
-        self.region.persist_word(RUN_ID, new);
-        Ok(())
+        Ok(old.checked_add(2).unwrap_or(2))
+    }
+
+    /// Makes stale what locks and volatile variables remember of earlier runs.
+    /// Before anything else but the shutdown state changes in the pool.
+    pub fn set_run_id(&self, id: u64) {
+        self.region.persist_word(RUN_ID, id);
     }
 
     /// heap_size as stored; 0 if it never was.

@@ -96,6 +96,19 @@ impl Drop for File {
     }
 }
 
+/// Refuses what can hold no pool before it is opened: opening a FIFO would wait.
+pub fn check_type(path: &CStr) -> Result<(), Error> {
+    use crate::flush::{Error as Flush, FileType};
+    match FileType::of(path) {
+        Ok(FileType::Normal) => Ok(()),
+        Ok(FileType::Device(_)) => Err(Error::Device),
+        Err(Flush::Access { errno, .. }) => Err(Error::Os { call: "os_access", errno }),
+        Err(Flush::FileType(kind)) => Err(Error::FileType(kind)),
+        Err(Flush::NotDax) => Err(Error::NotDax),
+        Err(e) => Err(Error::Os { call: "stat", errno: e.errno() }),
+    }
+}
+
 /// Whether a file of that name exists; errors but ENOENT are errors.
 pub fn exists(path: &CStr) -> Result<bool, Error> {
     // SAFETY: a C string.

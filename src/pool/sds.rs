@@ -35,8 +35,8 @@ fn store(region: &Region, w: &Words) {
     region.persist(OFFSET, 64);
 }
 
-/// Checks the state at open and marks the pool as open.
-pub fn open(region: &Region) -> Result<(), Error> {
+/// Whether what was in flight when power failed may be lost.
+pub fn check(region: &Region) -> Result<(), Error> {
     let mut old = [0; 8];
     for (i, w) in old.iter_mut().enumerate() {
         *w = region.load(OFFSET + 8 * i as u64);
@@ -46,8 +46,12 @@ pub fn open(region: &Region) -> Result<(), Error> {
     if valid && !same && old[DIRTY] & 0xff != 0 {
         return Err(Error::Adr);
     }
-    store(region, &state(true));
     Ok(())
+}
+
+/// Marks the pool as open.
+pub fn open(region: &Region) {
+    store(region, &state(true));
 }
 
 /// Marks the pool as closed.

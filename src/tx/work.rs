@@ -105,38 +105,60 @@ impl Transaction {
         // What this transaction allocated is covered by its ranges.
         if self.ranges.covers(off)
             && let Some(i) = self.actions.iter().rposition(own)
-            && let Action::Alloc(b) = self.actions[i]
         {
+            return self.cancel(i);
+        }
+        let heap = self.prepare_actions(1)?.heap;
+        match heap.block_to_free(off) {
+            Ok(b) => self.actions.push(Action::Free(b)),
+            // On media it is free: perhaps a reservation that was taken over.
+            Err(e) => match self.actions.iter().rposition(own) {
+                Some(i) => return self.cancel(i),
+                None => return Err(e.into()),
+            },
+        }
+        Ok(())
+    }
+
+    /// Takes back the allocation that is action `i`.
+    fn cancel(&mut self, i: usize) -> Result<(), Error> {
+        if let Action::Alloc(b) = self.actions[i] {
             self.ranges.remove(b.start, b.start + b.size)?;
             self.actions.swap_remove(i);
             self.working()?.heap.cancel(&b);
-            return Ok(());
         }
-        let heap = self.prepare_actions(1)?.heap;
-        let b = heap.block_to_free(off)?;
-        self.actions.push(Action::Free(b));
         Ok(())
     }
 
     /// Moves an object into a new one of another size and type.
     pub fn realloc(&mut self, off: u64, req: &Request) -> Result<u64, Error> {
         let heap = self.working()?.heap;
-        let old = heap.usable_size(off);
-        let new = self.alloc(req, true)?;
-        let n = old.min(req.size);
+        let n = heap.usable_size(off).min(req.size);
         let region = heap.region();
-        let (to, from) = (region.at(new, n), region.try_at(off, n));
-        let Some(from) = from else { return Err(Error::OutsideHeap) };
+        let from = region.try_at(off, n).ok_or(Error::OutsideHeap)?;
+        let new = self.alloc(req, true)?;
         // SAFETY: the new object is this transaction's own and does not
         // overlap the old one, whose size was just read.
-        unsafe { std::ptr::copy_nonoverlapping(from, to, n as usize) };
-        self.free(off)?;
+        unsafe { std::ptr::copy_nonoverlapping(from, region.at(new, n), n as usize) };
+        if let Err(e) = self.free(off) {
+            self.free(new)?;
+            return Err(e);
+        }
         Ok(new)
     }
 
     /// Takes over reserved blocks and other actions of the atomic API.
     pub fn publish(&mut self, actions: &[Action]) -> Result<(), Error> {
         self.prepare_actions(actions.len())?;
+        for a in actions {
+            if let Action::Alloc(b) = a
+                && b.header != HeaderType::None
+            {
+                // Commit makes the header durable.
+                let header = Range { start: b.start, end: b.user(), flush: true };
+                self.ranges.add(header, |_, _| Ok(()))?;
+            }
+        }
         self.actions.extend_from_slice(actions);
         Ok(())
     }

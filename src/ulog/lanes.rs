@@ -82,15 +82,15 @@ impl Lanes {
     /// while all lanes are taken.
     #[inline]
     pub fn hold(&self) -> Result<Hold<'_>, Error> {
-        let lane = thread::with_record(self.id, |r| {
+        let (lane, outermost) = thread::with_record(self.id, |r| {
             if r.depth == 0 {
                 r.lane = self.acquire(r.lane);
             }
             r.depth += 1;
-            r.lane
+            (r.lane, r.depth == 1)
         })
         .ok_or(Error::TooManyPools)?;
-        let hold = Hold { lanes: self, lane };
+        let hold = Hold { lanes: self, lane, outermost };
         if self.logs_of(lane).is_none() {
             self.make_logs(lane)?; // dropping `hold` lets the lane go
         }
@@ -178,6 +178,7 @@ impl Drop for Lanes {
 pub struct Hold<'a> {
     lanes: &'a Lanes,
     lane: u32,
+    outermost: bool,
 }
 
 impl Hold<'_> {
@@ -197,6 +198,13 @@ impl Hold<'_> {
 
     pub fn index(&self) -> u32 {
         self.lane
+    }
+
+    /// Whether no other operation of the thread, as a transaction around this
+    /// one, holds the lane.
+    #[inline]
+    pub fn is_outermost(&self) -> bool {
+        self.outermost
     }
 }
 

@@ -67,6 +67,26 @@ impl Chain<'_> {
         }
     }
 
+    /// Carries out the entries once all were found to be allowed. Each is
+    /// checked again when its turn comes: in a forged chain an entry may
+    /// have changed those after it.
+    fn check_and_apply(&self, mut check: impl FnMut(&Found) -> Result<(), Error>) -> Result<(), Error> {
+        self.each(|e| check(&e))?;
+        self.each(|e| {
+            check(&e)?;
+            apply(self.region, &e);
+            Ok(())
+        })
+    }
+
+    fn check_redo(&self, e: &Found) -> Result<(), Error> {
+        let ok = match e.op {
+            Op::Set | Op::And | Op::Or => self.bounds.allows_word(e.target),
+            Op::BufSet | Op::BufCpy => self.bounds.allows_range(e.target, e.len),
+        };
+        if ok { Ok(()) } else { Err(self.bad_target(e)) }
+    }
+
     fn link(&self, next: u64) -> Result<(u64, u64, u64), Error> {
         let heap = self.bounds.heap;
         valid_extension(self.region, next, heap.0, heap.1).ok_or_else(|| self.bad_link(next))
@@ -81,37 +101,39 @@ impl Chain<'_> {
     }
 }
 
+/// The redo logs of a lane that are valid: not those never used, idle, or torn
+/// while they were written.
+fn valid_redo<'a>(region: &'a Region, bounds: &'a Bounds, lane: u64) -> impl Iterator<Item = Chain<'a>> {
+    let start = bounds.lanes.0 + lane * LANE_SIZE;
+    let logs = [
+        ("internal redo", start + INTERNAL, INTERNAL_CAPACITY),
+        ("external redo", start + EXTERNAL, EXTERNAL_CAPACITY),
+    ];
+    logs.into_iter().filter_map(move |(name, head, base)| {
+        let capacity = region.load(head + CAPACITY);
+        let valid = capacity != 0 && capacity <= base && checksum_matches(region, head, capacity);
+        valid.then_some(Chain { region, bounds, lane, name, head, capacity, gen_num: 0 })
+    })
+}
+
+/// Whether all that the lane's valid redo logs would change are places that
+/// logs may change. Changes nothing.
+pub fn check_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
+    valid_redo(region, bounds, lane).try_for_each(|chain| chain.each(|e| chain.check_redo(&e)))
+}
+
 /// Carries out and invalidates the redo logs of a lane, if they are valid.
 /// Only after this was done for all lanes may undo logs be looked at: a redo
 /// log may hold the generation number that invalidates an undo log.
 pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
-    let start = bounds.lanes.0 + lane * LANE_SIZE;
-    for (name, head, base) in [
-        ("internal redo", start + INTERNAL, INTERNAL_CAPACITY),
-        ("external redo", start + EXTERNAL, EXTERNAL_CAPACITY),
-    ] {
-        let capacity = region.load(head + CAPACITY);
-        if capacity == 0 || capacity > base || !checksum_matches(region, head, capacity) {
-            continue; // never used, idle, or torn while it was written
-        }
-        let chain = Chain { region, bounds, lane, name, head, capacity, gen_num: 0 };
-        chain.each(|e| {
-            let ok = match e.op {
-                Op::Set | Op::And | Op::Or => bounds.allows_word(e.target),
-                Op::BufSet | Op::BufCpy => bounds.allows_range(e.target, e.len),
-            };
-            if ok { Ok(()) } else { Err(chain.bad_target(&e)) }
-        })?;
-        chain.each(|e| {
-            apply(region, &e);
-            Ok(())
-        })?;
+    for chain in valid_redo(region, bounds, lane) {
+        chain.check_and_apply(|e| chain.check_redo(e))?;
         // Targets durable before the log that repeats them is gone.
         region.drain();
-        let next = region.load(head + NEXT);
-        region.fill(head, 0, HEADER);
-        region.store(head + NEXT, next);
-        region.persist(head, HEADER);
+        let next = region.load(chain.head + NEXT);
+        region.fill(chain.head, 0, HEADER);
+        region.store(chain.head + NEXT, next);
+        region.persist(chain.head, HEADER);
     }
     Ok(())
 }
@@ -171,18 +193,14 @@ pub fn rollback_undo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), 
     let gen_num = region.load(head + GEN_NUM);
     let chain = Chain { region, bounds, lane, name: "undo", head, capacity: UNDO_CAPACITY, gen_num };
     let mut found = false;
-    chain.each(|e| {
+    chain.check_and_apply(|e| {
         found = true;
         let ok = matches!(e.op, Op::BufCpy | Op::BufSet) && bounds.allows_range(e.target, e.len);
-        if ok { Ok(()) } else { Err(chain.bad_target(&e)) }
+        if ok { Ok(()) } else { Err(chain.bad_target(e)) }
     })?;
     if !found && region.load(head + NEXT) == 0 {
         return Ok(());
     }
-    chain.each(|e| {
-        apply(region, &e);
-        Ok(())
-    })?;
     // The restored data must be durable before the entries lose their validity.
     region.drain();
     region.persist_word(head + GEN_NUM, gen_num.wrapping_add(1));

@@ -148,6 +148,7 @@ impl Redo {
                     break;
                 }
             }
+            assert!(rest.is_empty(), "pmem-rs defect: no room was made for the operation");
             // Entries in extensions are covered by no checksum: they must be
             // durable before the head's checksum makes the log valid.
             region.drain();

@@ -136,7 +136,8 @@ fn boot(file: &PoolFile) -> Result<Heap> {
     let lanes = Lanes::new(region, g.lanes_offset, g.nlanes.min(lane_limit()) as u32)?;
     // SAFETY: plain query.
     let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }.clamp(1, 1024);
-    Ok(Heap::boot(region, g.heap_offset, file.stored_heap_size(), lanes, cpus as u32)?)
+    let sharing = heap::Sharing { arenas: cpus as u32, one_for_all: false };
+    Ok(Heap::boot(region, g.heap_offset, file.stored_heap_size(), lanes, sharing)?)
 }
 
 /// Phase 3 and 4: undo logs of all lanes, then what is linked to any log.

@@ -288,4 +288,8 @@ pub extern "C" fn _pobj_debug_notice(_name: *const c_char, _file: *const c_char,
 
 /// Runs when the library is loaded.
 #[unsafe(no_mangle)]
-pub extern "C" fn pmemobj_rs_load() {}
+pub extern "C" fn pmemobj_rs_load() {
+    if let Err(e) = crate::obj::ctl::load() {
+        crate::flush::die(format_args!("{e}"));
+    }
+}

@@ -10,6 +10,7 @@
 pub mod action;
 pub mod atomic;
 pub mod base;
+pub mod ctl;
 pub mod errmsg;
 pub mod iterator;
 pub mod libpmem;

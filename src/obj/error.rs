@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::ctl;
+
 #[derive(Debug, Error)]
 pub enum Error {
     #[error(transparent)]
@@ -12,6 +14,8 @@ pub enum Error {
     Log(#[from] crate::ulog::Error),
     #[error("pool initialization failed: a pool with the same pool set UUID is open already")]
     AlreadyOpen,
+    #[error("pool initialization failed: {0}")]
+    Config(ctl::Error),
     #[error("requested size cannot equals zero")]
     RootSizeZero,
     #[error("list head at {0:#x}: not in the pool's heap, or not aligned")]
@@ -31,7 +35,7 @@ impl Error {
             Error::Heap(e) => e.errno(),
             Error::Log(e) => e.errno(),
             Error::AlreadyOpen => libc::EEXIST,
-            Error::RootSizeZero | Error::ListHead(_) | Error::NotInList(_) => libc::EINVAL,
+            Error::Config(_) | Error::RootSizeZero | Error::ListHead(_) | Error::NotInList(_) => libc::EINVAL,
             Error::ListLock(e) => *e,
             Error::OutOfMemory => libc::ENOMEM,
         }

@@ -13,6 +13,7 @@ pub mod capi;
 pub mod flush;
 pub mod heap;
 mod lock;
+mod memory;
 pub mod obj;
 pub mod pool;
 mod thread;

@@ -336,10 +336,26 @@ pub extern "C" fn pmemobj_errormsg() -> *const c_char {
     errmsg::get()
 }
 
+/// Chooses where the library's volatile memory comes from. Nothing of it is
+/// resized or duplicated, so that two of the functions are never called.
+#[unsafe(no_mangle)]
+pub extern "C" fn pmemobj_set_funcs(
+    malloc_func: Option<crate::memory::Malloc>,
+    free_func: Option<crate::memory::Free>,
+    _realloc_func: *const c_void,
+    _strdup_func: *const c_void,
+) {
+    crate::memory::set_functions(malloc_func, free_func);
+}
+
 /// Called by iteration macros; only the genuine debug library prints here.
 #[unsafe(no_mangle)]
 pub extern "C" fn _pobj_debug_notice(_name: *const c_char, _file: *const c_char, _line: c_int) {}
 
 /// Runs when the library is loaded.
 #[unsafe(no_mangle)]
-pub extern "C" fn pmemobj_rs_load() {}
+pub extern "C" fn pmemobj_rs_load() {
+    if let Err(e) = crate::obj::ctl::load() {
+        crate::flush::die(format_args!("{e}"));
+    }
+}

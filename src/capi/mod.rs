@@ -15,9 +15,12 @@
 pub mod action;
 pub mod atomic;
 pub mod base;
+pub mod ctl;
 pub mod errmsg;
 pub mod iterator;
 pub mod libpmem;
+pub mod lists_atomic;
+pub mod log;
 pub mod logger;
 pub mod pool;
 pub mod thread;

@@ -4,6 +4,7 @@
 use std::cell::UnsafeCell;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use super::block::{Block, Place};
 use super::class::{HUGE, NO_CLASS};
@@ -12,12 +13,15 @@ use super::run::{self, RunMap};
 use super::zone::{Slot, SlotState, Zone};
 use super::{Error, Heap, Request};
 use crate::lock::RawLock;
-use crate::thread::{self, UNASSIGNED};
 
 /// The runs that serve one arena, one per class.
 pub struct Arena {
     lock: RawLock,
     active: UnsafeCell<[*mut RunMap; NO_CLASS as usize]>,
+    /// Threads may get it without asking.
+    pub automatic: AtomicBool,
+    /// Threads that were given it.
+    pub threads: AtomicU32,
 }
 
 // SAFETY: `active` is only touched with the lock held.
@@ -26,8 +30,23 @@ unsafe impl Sync for Arena {}
 unsafe impl Send for Arena {}
 
 impl Arena {
-    pub fn new() -> Arena {
-        Arena { lock: RawLock::default(), active: UnsafeCell::new([null_mut(); NO_CLASS as usize]) }
+    pub fn new(automatic: bool) -> Arena {
+        Arena {
+            lock: RawLock::default(),
+            active: UnsafeCell::new([null_mut(); NO_CLASS as usize]),
+            automatic: AtomicBool::new(automatic),
+            threads: AtomicU32::new(0),
+        }
+    }
+
+    /// Bytes of its runs.
+    pub fn size(&self) -> u64 {
+        self.lock.with(|| {
+            // SAFETY: an arena's runs keep their maps while they serve it.
+            let chunks =
+                |class| unsafe { self.active(class).as_ref() }.map_or(0, |m| m.geometry.chunks as u64);
+            (1..NO_CLASS).map(chunks).sum::<u64>() * CHUNK
+        })
     }
 
     /// The run that serves `class`.
@@ -43,24 +62,24 @@ impl Arena {
 }
 
 impl Heap {
-    /// The arena of the calling thread, or the one that was asked for.
-    fn arena_for(&self, wanted: u32) -> Result<usize, Error> {
-        let n = self.arenas.len() as u32;
-        if wanted != 0 {
-            return if wanted <= n { Ok(wanted as usize - 1) } else { Err(Error::NoArena(wanted)) };
-        }
-        let assigned = thread::with_record(self.lanes.id(), |r| {
-            if r.arena == UNASSIGNED {
-                r.arena = self.next_arena.fetch_add(1, Relaxed) % n;
-            }
-            r.arena
-        });
-        Ok(assigned.unwrap_or(0) as usize)
-    }
-
     /// Reserves a block: it is taken out of the volatile state, media does not
     /// change but for free space being split or turned into runs.
+    #[inline]
     pub fn reserve(&self, req: &Request) -> Result<Block, Error> {
+        let b = self.take_block(req)?;
+        if self.pattern() >= 0 {
+            self.fill_with_pattern(&b);
+        }
+        Ok(b)
+    }
+
+    /// `debug.heap.alloc_pattern`.
+    #[cold]
+    fn fill_with_pattern(&self, b: &Block) {
+        self.region.fill(b.user(), self.pattern() as u8, b.usable());
+    }
+
+    fn take_block(&self, req: &Request) -> Result<Block, Error> {
         if req.size == 0 {
             return Err(Error::SizeZero);
         }
@@ -204,18 +223,13 @@ impl Heap {
 
     /// A listed run of the class that has room.
     fn recycled_run(&self, class: u8, units: u32) -> *mut RunMap {
-        loop {
-            let mut runs = self.recycler(class);
-            let Some(i) = runs.iter().rposition(|&(z, c)| self.may_fit(z, c, units)) else {
-                return null_mut();
-            };
-            let (z, c) = runs.swap_remove(i);
-            drop(runs);
-            let run = self.activate(&self.zones[z as usize], c, class);
-            if !run.is_null() {
-                return run;
-            }
-        }
+        let mut runs = self.recycler(class);
+        let Some(i) = runs.iter().rposition(|&(z, c)| self.may_fit(z, c, units)) else {
+            return null_mut();
+        };
+        let (z, c) = runs.swap_remove(i);
+        drop(runs);
+        self.activate(&self.zones[z as usize], c, class)
     }
 
     /// A glance at a listed run: nothing is reserved from it meanwhile, so
@@ -265,6 +279,7 @@ impl Heap {
         if let Some(slot) = zone.slot(chunk) {
             slot.set_class(class);
         }
+        self.stats.count_run(g.chunks as i64 * CHUNK as i64, 0);
         self.activate(zone, chunk, class)
     }
 
@@ -362,6 +377,7 @@ impl Heap {
         let mut blocks = self.free_blocks();
         let size = zone.header(&self.region, c).size;
         zone.persist_free(&self.region, c, size);
+        self.stats.count_run(-(size as i64 * CHUNK as i64), 0);
         blocks.release(&self.region, zone, c, size);
     }
 }

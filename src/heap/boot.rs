@@ -165,10 +165,13 @@ impl Heap {
             }
             RUN => {
                 let Some(g) = run::read_geometry(&self.region, zone, c, h) else { return false };
-                if run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &g) == g.units {
+                let free_units = run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &g);
+                if free_units == g.units {
                     zone.persist_free(&self.region, c, h.size);
                     return true;
                 }
+                let allocated = (g.units - free_units) as i64 * g.unit as i64;
+                self.stats.count_run(h.size as i64 * CHUNK as i64, allocated);
                 slot.set_class(self.classes.of_run(&g).unwrap_or(NO_CLASS));
                 slot.set_state(SlotState::Full);
                 false
@@ -187,7 +190,7 @@ impl Heap {
     }
 
     /// Lists a run of a known class that has free units.
-    fn list_scanned(&self, zone: &Zone, c: u32, slot: &Slot) {
+    pub(super) fn list_scanned(&self, zone: &Zone, c: u32, slot: &Slot) {
         if slot.state() != SlotState::Full {
             return; // somebody freed in it since
         }

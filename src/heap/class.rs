@@ -1,6 +1,8 @@
 //! Allocation classes: which unit size serves which request (format section
 //! 5). A policy of the process; media knows only the runs that it made.
 
+use std::sync::{Mutex, OnceLock};
+
 use super::layout::{CHUNK, FLEX_BITMAP, HeaderType, RunGeometry};
 use crate::ulog::align_up;
 
@@ -23,10 +25,20 @@ pub struct Class {
     pub run: RunGeometry,
 }
 
+/// Why a class cannot be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddError {
+    Taken,
+    NoId,
+    Same,
+}
+
 /// All classes of a pool, and the class of each request size.
 pub struct Classes {
-    /// On the heap, as it is too large for a stack.
-    classes: Vec<Option<Class>>,
+    /// Set once each, the default ones first.
+    classes: Vec<OnceLock<Class>>,
+    /// Held while a class is added.
+    adding: Mutex<()>,
     /// Class of requests of `16 * i` bytes; `NO_CLASS` where undecided.
     by_size: Vec<std::sync::atomic::AtomicU8>,
 }
@@ -39,21 +51,37 @@ impl Classes {
         by_size.extend((0..BUCKETS).map(|_| std::sync::atomic::AtomicU8::new(NO_CLASS)));
         let mut classes = Vec::new();
         classes.try_reserve_exact(MAX_CLASSES).ok()?;
-        classes.resize(MAX_CLASSES, None);
-        let mut all = Classes { classes, by_size };
-        generate(&mut all.classes);
-        Some(all)
+        classes.extend((0..MAX_CLASSES).map(|_| OnceLock::new()));
+        generate(&classes);
+        Some(Classes { classes, adding: Mutex::new(()), by_size })
     }
 
     #[inline]
     pub fn get(&self, id: u8) -> Option<&Class> {
-        self.classes.get(id as usize)?.as_ref()
+        self.classes.get(id as usize)?.get()
     }
 
     /// The class of runs of this geometry.
     pub fn of_run(&self, g: &RunGeometry) -> Option<u8> {
-        let same = |c: &Option<Class>| c.as_ref().is_some_and(|c| c.run == *g);
+        let same = |c: &OnceLock<Class>| c.get().is_some_and(|c| c.run == *g);
         self.classes.iter().position(same).map(|i| i as u8)
+    }
+
+    /// Adds a class under an id, or under the lowest free one. Its runs must
+    /// not look like those of another class: the id, or why not.
+    pub fn add(&self, id: Option<u8>, run: RunGeometry) -> Result<u8, AddError> {
+        let _guard = super::lock(&self.adding);
+        let id = match id {
+            Some(id) if id == HUGE || self.get(id).is_some() => return Err(AddError::Taken),
+            Some(id) => id,
+            None => (1..NO_CLASS).find(|&id| self.get(id).is_none()).ok_or(AddError::NoId)?,
+        };
+        let looks = |g: &RunGeometry| (g.unit.div_ceil(GRANULARITY), g.flags, g.chunks);
+        if self.classes.iter().filter_map(OnceLock::get).any(|c| looks(&c.run) == looks(&run)) {
+            return Err(AddError::Same);
+        }
+        self.classes.get(id as usize).ok_or(AddError::NoId)?.get_or_init(|| Class { run });
+        Ok(id)
     }
 
     /// The class for a request of `size` bytes.
@@ -108,20 +136,22 @@ impl Classes {
 }
 
 /// The derivation of the default table (5.3).
-fn generate(classes: &mut [Option<Class>]) {
+fn generate(classes: &[OnceLock<Class>]) {
     const LIMITS: [u64; 9] = [128, 1024, 2048, 4096, 8192, 16384, 32768, 131_072, 393_216];
     let mut count = 1;
-    let mut push = |classes: &mut [Option<Class>], unit, chunks| {
+    let mut push = |unit, chunks| {
         let flags = HeaderType::Compact.flags() | FLEX_BITMAP;
-        classes[count] = RunGeometry::new(unit, 0, chunks, flags).map(|run| Class { run });
+        if let Some(run) = RunGeometry::new(unit, 0, chunks, flags) {
+            classes[count].get_or_init(|| Class { run });
+        }
         count += 1;
     };
-    push(classes, LIMITS[0], 1);
+    push(LIMITS[0], 1);
     for limits in LIMITS.windows(2) {
         let mut n = limits[0] + 64;
         loop {
             if let Some((unit, chunks)) = new_class(classes, n) {
-                push(classes, unit, chunks);
+                push(unit, chunks);
             }
             let step = n as f32 * 0.05f32;
             let whole = step as u64;
@@ -135,13 +165,13 @@ fn generate(classes: &mut [Option<Class>]) {
 }
 
 /// The class that `add(n)` of 5.3 would add, unless one serves already.
-fn new_class(classes: &[Option<Class>], mut n: u64) -> Option<(u64, u32)> {
+fn new_class(classes: &[OnceLock<Class>], mut n: u64) -> Option<(u64, u32)> {
     const FIRST_CHUNK: u64 = CHUNK - 16 - 304;
     let want = n * 200;
     let chunks =
         if want <= FIRST_CHUNK { 1 } else { 16.min(1 + (want - FIRST_CHUNK).div_ceil(CHUNK)) } as u32;
     let serves = |c: &Class, n: u64| n.is_multiple_of(c.run.unit) && n / c.run.unit <= MAX_DEFAULT_UNITS;
-    let mut existing = classes.iter().flatten();
+    let mut existing = classes.iter().filter_map(OnceLock::get);
     if existing.clone().any(|c| c.run.chunks >= chunks && serves(c, n)) {
         return None;
     }

@@ -28,8 +28,12 @@ pub enum Error {
     NoClass(u64),
     #[error("allocation class not suitable for size {0} bytes")]
     ClassUnsuitable(u64),
-    #[error("no such arena: {0}")]
-    NoArena(u32),
+    #[error("arena id outside of the allowed range: {0}")]
+    NoArena(u64),
+    #[error("{0}")]
+    Class(&'static str),
+    #[error("attempted to overwrite an allocation class")]
+    ClassTaken,
     #[error("the pool has no free space for {0} bytes, and a single-file pool cannot be extended")]
     Full(u64),
     #[error("out of memory")]
@@ -47,6 +51,7 @@ impl Error {
         match self {
             Error::TooLarge | Error::Full(_) | Error::OutOfMemory | Error::LogFull => libc::ENOMEM,
             Error::Canceled => libc::ECANCELED,
+            Error::ClassTaken => libc::EEXIST,
             Error::Log(e) => e.errno(),
             _ => libc::EINVAL,
         }

@@ -6,23 +6,28 @@
 //! what objects are for: destinations, roots and constructors are `obj`'s.
 
 mod arena;
+mod arenas;
 mod block;
 mod boot;
 mod class;
+mod custom;
 mod error;
 mod huge;
 mod iter;
 mod layout;
 mod publish;
 mod run;
+mod stats;
 mod zone;
 
 use std::alloc::Layout;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+pub use arenas::Sharing;
 pub use block::{Block, INTERNAL, ObjectHeader, compact_words};
 pub use boot::{check, format};
+pub use custom::ClassInfo;
 pub use error::Error;
 pub use layout::{HeaderType, MAX_ALLOC, MIN_HEAP};
 pub use publish::Action;
@@ -68,16 +73,26 @@ pub struct Heap {
     /// No zone below it is left to scan.
     next_zone: AtomicU32,
     free: Mutex<huge::FreeBlocks>,
-    arenas: Vec<arena::Arena>,
-    next_arena: AtomicU32,
+    arenas: arenas::Arenas,
     recyclers: Vec<Mutex<Vec<(u32, u32)>>>,
+    /// `tx.cache.size`.
     undo_extension: AtomicU64,
+    stats: stats::Stats,
+    /// The byte that fills reserved blocks, if it is not negative.
+    pattern: AtomicI32,
 }
 
 impl Heap {
     /// Opens a heap that [`check`] found sound and whose lanes' redo logs were
-    /// recovered. `arenas` is at least 1.
-    pub fn boot(region: Region, start: u64, size: u64, lanes: Lanes, arenas: u32) -> Result<Heap, Error> {
+    /// recovered.
+    pub fn boot(
+        region: Region,
+        start: u64,
+        size: u64,
+        lanes: Lanes,
+        sharing: Sharing,
+    ) -> Result<Heap, Error> {
+        let stats = stats::Stats::new(lanes.count())?;
         let mut heap = Heap {
             region,
             start,
@@ -87,16 +102,16 @@ impl Heap {
             zones: Vec::new(),
             next_zone: AtomicU32::new(0),
             free: Mutex::default(),
-            arenas: Vec::new(),
-            next_arena: AtomicU32::new(0),
+            arenas: arenas::Arenas::new(sharing)?,
             recyclers: Vec::new(),
             undo_extension: AtomicU64::new(UNDO_EXTENSION),
+            stats,
+            pattern: AtomicI32::new(-1),
         };
         let zones = layout::zone_count(size);
         fill(&mut heap.zones, zones as usize, |z| {
             zone::Zone::new(start, z as u32, layout::zone_chunks(size, z as u64) as u32)
         })?;
-        fill(&mut heap.arenas, arenas.max(1) as usize, |_| arena::Arena::new())?;
         fill(&mut heap.recyclers, RECYCLERS, |_| Mutex::default())?;
         heap.grow_zones();
         Ok(heap)
@@ -129,7 +144,21 @@ impl Heap {
         Ok(())
     }
 
-    fn undo_extension(&self) -> u64 {
+    /// Sets the size of extensions of undo logs.
+    pub fn set_undo_extension(&self, bytes: u64) {
+        self.undo_extension.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The byte that fills newly reserved blocks; negative for none.
+    pub fn pattern(&self) -> i32 {
+        self.pattern.load(Ordering::Relaxed)
+    }
+
+    pub fn set_pattern(&self, pattern: i32) {
+        self.pattern.store(pattern, Ordering::Relaxed);
+    }
+
+    pub fn undo_extension(&self) -> u64 {
         self.undo_extension.load(Ordering::Relaxed)
     }
 

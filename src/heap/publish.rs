@@ -80,6 +80,7 @@ impl Heap {
             }
         }
         self.commit_blocks(external, locks, actions);
+        self.count(Some(hold.index()), actions);
         for a in actions {
             if let Action::Transient { ptr, value } = *a {
                 // SAFETY: valid by contract.
@@ -287,6 +288,7 @@ impl Heap {
         self.region.drain();
         internal.add(Op::Set, field, b.user());
         self.commit_blocks(internal, &mut Vec::new(), &[Action::Alloc(b)]);
+        self.count(None, &[Action::Alloc(b)]);
         Ok((b.user(), log, capacity))
     }
 
@@ -295,6 +297,7 @@ impl Heap {
         let b = self.block_to_free(link)?;
         internal.add(Op::Set, field, 0);
         self.commit_blocks(internal, &mut Vec::new(), &[Action::Free(b)]);
+        self.count(None, &[Action::Free(b)]);
         Ok(())
     }
 

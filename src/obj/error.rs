@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::ctl;
+
 #[derive(Debug, Error)]
 pub enum Error {
     #[error(transparent)]
@@ -12,8 +14,16 @@ pub enum Error {
     Log(#[from] crate::ulog::Error),
     #[error("pool initialization failed: a pool with the same pool set UUID is open already")]
     AlreadyOpen,
+    #[error("pool initialization failed: {0}")]
+    Config(ctl::Error),
     #[error("requested size cannot equals zero")]
     RootSizeZero,
+    #[error("list head at {0:#x}: not in the pool's heap, or not aligned")]
+    ListHead(u64),
+    #[error("object at {0:#x} is no element of the list")]
+    NotInList(u64),
+    #[error("pmemobj_mutex_lock: {}", crate::flush::StrError(*.0))]
+    ListLock(i32),
     #[error("out of memory")]
     OutOfMemory,
 }
@@ -25,7 +35,8 @@ impl Error {
             Error::Heap(e) => e.errno(),
             Error::Log(e) => e.errno(),
             Error::AlreadyOpen => libc::EEXIST,
-            Error::RootSizeZero => libc::EINVAL,
+            Error::Config(_) | Error::RootSizeZero | Error::ListHead(_) | Error::NotInList(_) => libc::EINVAL,
+            Error::ListLock(e) => *e,
             Error::OutOfMemory => libc::ENOMEM,
         }
     }

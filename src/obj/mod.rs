@@ -7,18 +7,21 @@
 
 mod actions;
 mod alloc;
+pub mod ctl;
 mod error;
+mod list;
 mod open;
 mod registry;
 mod root;
 pub mod sync;
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 pub use actions::RawAction;
 pub use alloc::Constructor;
 pub use error::Error;
+pub use list::{List, Position};
 
 use crate::flush::Domain;
 pub use crate::heap::Request;
@@ -48,6 +51,24 @@ impl Oid {
     }
 }
 
+/// Settings of a pool that only its `ctl` entries know, and transactions.
+pub(crate) struct Settings {
+    skip_checks: AtomicU32,
+    verify_buffers: AtomicU32,
+    /// Bytes by which a pool set grows.
+    granularity: AtomicU64,
+}
+
+impl Settings {
+    fn new() -> Settings {
+        Settings {
+            skip_checks: AtomicU32::new(0),
+            verify_buffers: AtomicU32::new(0),
+            granularity: AtomicU64::new(128 << 20),
+        }
+    }
+}
+
 /// An open pool.
 pub struct Pool {
     heap: Heap,
@@ -56,6 +77,7 @@ pub struct Pool {
     domain: Domain,
     root_lock: RawLock,
     user_data: AtomicPtr<c_void>,
+    settings: Settings,
     /// Last, so that the mapping outlives what points into it.
     file: PoolFile,
 }

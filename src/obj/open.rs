@@ -4,12 +4,13 @@ use std::ffi::CStr;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicPtr;
 
-use super::{Error, Pool, Result, SELF, registry};
+use super::ctl::{self, globals};
+use super::{Error, Pool, Result, SELF, Settings, registry};
 use crate::flush::env;
 use crate::heap::{self, Heap};
 use crate::lock::RawLock;
 use crate::pool::descriptor::{CONVERSION_FLAGS, HEAP_SIZE, ROOT_OFFSET, ROOT_SIZE};
-use crate::pool::{self, CreateOptions, OpenOptions, PoolFile};
+use crate::pool::{self, CreateOptions, OpenOptions, PoolFile, Region};
 use crate::ulog::{self, Bounds, Lanes};
 
 /// Create, open, check and close exclude each other.
@@ -23,7 +24,14 @@ impl Pool {
     /// Creates a pool of `size` bytes, or in an existing empty file if that
     /// is 0. A failure leaves no new file and no change in an existing one.
     pub fn create(path: &CStr, layout: &[u8], size: u64, mode: u32) -> Result<&'static Pool> {
-        Pool::create_with(path, layout, &CreateOptions { size, mode, sds: true, identity: None })
+        let options = CreateOptions {
+            size,
+            mode,
+            sds: globals::is_on(&globals::SDS_AT_CREATE),
+            allocate: globals::is_on(&globals::FALLOCATE_AT_CREATE),
+            identity: None,
+        };
+        Pool::create_with(path, layout, &options)
     }
 
     /// As [`Pool::create`], with a say in features and identity.
@@ -31,6 +39,9 @@ impl Pool {
         let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
         let mut creation = pool::create(path, layout, options)?;
         let (region, g) = (creation.region(), creation.geometry());
+        if globals::is_on(&globals::PREFAULT_AT_CREATE) {
+            prefault(&region);
+        }
         ulog::format(&region, g.lanes_offset, g.nlanes);
         heap::format(&region, g.heap_offset, creation.heap_size());
         let file = creation.describe(layout)?;
@@ -53,13 +64,17 @@ impl Pool {
 
     /// Opens and, if need be, recovers a pool.
     pub fn open(path: &CStr, layout: Option<&[u8]>) -> Result<&'static Pool> {
-        Pool::open_with(path, layout, OpenOptions { private: false })
+        let private = globals::is_on(&globals::COPY_ON_WRITE_AT_OPEN);
+        Pool::open_with(path, layout, OpenOptions { private })
     }
 
     /// As [`Pool::open`]; privately, nothing reaches the file.
     pub fn open_with(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<&'static Pool> {
         let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
         let mut file = pool::open(path, layout, o)?;
+        if globals::is_on(&globals::PREFAULT_AT_OPEN) {
+            prefault(&file.region());
+        }
         match recover(&mut file) {
             Ok(()) => start(file),
             Err(e) => {
@@ -143,9 +158,8 @@ fn recover(file: &mut PoolFile) -> Result<()> {
 fn boot(file: &PoolFile) -> Result<Heap> {
     let (region, g) = (file.region(), file.geometry());
     let lanes = Lanes::new(region, g.lanes_offset, g.nlanes.min(lane_limit()) as u32)?;
-    // SAFETY: plain query.
-    let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }.clamp(1, 1024);
-    Ok(Heap::boot(region, g.heap_offset, file.stored_heap_size(), lanes, cpus as u32)?)
+    let sharing = heap::Sharing { arenas: globals::arenas(), one_for_all: globals::one_arena() };
+    Ok(Heap::boot(region, g.heap_offset, file.stored_heap_size(), lanes, sharing)?)
 }
 
 /// Phase 3 and 4: undo logs of all lanes, then what is linked to any log.
@@ -179,20 +193,31 @@ fn start(mut file: PoolFile) -> Result<&'static Pool> {
         domain: region.domain(),
         root_lock: RawLock::default(),
         user_data: AtomicPtr::default(),
+        settings: Settings::new(),
         file,
     };
     let Some(pool) = heap::try_box(pool) else { return Err(Error::OutOfMemory) };
     region.store(SELF, pool as u64);
     // SAFETY: just made; freed by `close` only.
     let pool = unsafe { &*pool };
-    let known =
-        registry::insert(pool.uuid_lo, region.base() as usize, region.len(), std::ptr::from_ref(pool).cast());
+    let known = ctl::configure(pool).map_err(Error::Config).and_then(|()| {
+        registry::insert(pool.uuid_lo, region.base() as usize, region.len(), std::ptr::from_ref(pool).cast())
+    });
     if let Err(e) = known {
         // SAFETY: nobody else knows of the pool.
         unsafe { Pool::close_locked(pool) };
         return Err(e);
     }
     Ok(pool)
+}
+
+/// Touches every page, so that none is missing later.
+fn prefault(region: &Region) {
+    for off in (0..region.len()).step_by(4096) {
+        let p = region.base().wrapping_add(off);
+        // SAFETY: inside the mapping, which nobody else uses yet; the value stays.
+        unsafe { p.write_volatile(p.read_volatile()) };
+    }
 }
 
 /// `PMEMOBJ_NLANES`: 1 to 1024; all lanes for anything else.

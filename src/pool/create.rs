@@ -27,6 +27,8 @@ pub struct CreateOptions {
     pub mode: u32,
     /// Maintain the shutdown state.
     pub sds: bool,
+    /// Allocate the blocks of an existing file; those of a new one always are.
+    pub allocate: bool,
     pub identity: Option<Identity>,
 }
 
@@ -105,7 +107,9 @@ fn existing_file<'a>(path: &'a CStr, o: &CreateOptions) -> Result<Creation<'a>, 
     if page.iter().any(|&b| b != 0) {
         return Err(Error::NotEmpty);
     }
-    file.allocate(size)?;
+    if o.allocate {
+        file.allocate(size)?;
+    }
     Ok(Creation { path, file, mode: o.mode, set: [0; 16], sds: o.sds, mapped: None, made: false })
 }
 

@@ -16,7 +16,7 @@ mod sds;
 mod uuid;
 
 pub use create::{CreateOptions, Creation, Identity, create};
-pub use error::Error;
+pub use error::{Error, Text};
 pub use open::{OpenOptions, PoolFile, open};
 pub use region::Region;
 

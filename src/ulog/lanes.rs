@@ -73,6 +73,11 @@ impl Lanes {
         unsafe { &*self.lanes.as_ptr().add(i as usize) }
     }
 
+    /// Lanes in use.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
     /// Key of the per-thread records of this pool.
     pub fn id(&self) -> u64 {
         self.id

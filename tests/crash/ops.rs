@@ -60,8 +60,13 @@ pub fn create(used: bool) -> Recording {
         file.write(&old);
     }
     recorder::arm();
-    let options =
-        CreateOptions { size: if used { 0 } else { 8 * MIB }, mode: 0o600, sds: true, identity: None };
+    let options = CreateOptions {
+        size: if used { 0 } else { 8 * MIB },
+        mode: 0o600,
+        sds: true,
+        allocate: true,
+        identity: None,
+    };
     close(Pool::create_with(&file.0, b"crash", &options).unwrap());
     recorder::finish().unwrap()
 }

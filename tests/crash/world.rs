@@ -85,7 +85,8 @@ pub fn create(path: &CStr, layout: &[u8], size: u64, sds: bool) -> &'static Pool
     let file =
         [0x3c, 0x2d, 0x1e, 0x0f, 0x5a, 0x4b, 0x78, 0x69, 0x87, 0x96, 0xa5, 0xb4, 0xc3, 0xd2, 0xe1, 0xf0];
     let identity = Some(Identity { set, file, crtime: 0x5f5e_1000 });
-    Pool::create_with(path, layout, &CreateOptions { size, mode: 0o600, sds, identity }).unwrap()
+    Pool::create_with(path, layout, &CreateOptions { size, mode: 0o600, sds, allocate: true, identity })
+        .unwrap()
 }
 
 pub fn close(pool: &'static Pool) {

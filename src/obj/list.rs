@@ -1,0 +1,317 @@
+//! Circular lists in persistent memory (API contract section 13, format 8.1
+//! and 8.2). Each change is one redo operation, under the lock of the head.
+
+use super::alloc::Constructor;
+use super::{Error, Oid, Pool, Request, Result, sync};
+use crate::heap::{Action, Block, Error as HeapError, HeaderType, compact_words};
+use crate::pool::Region;
+
+/// Offsets inside an entry: the id of the next element, of the previous one.
+const NEXT: u64 = 0;
+const PREV: u64 = 16;
+const ENTRY_SIZE: u64 = 32;
+/// Offset of the lock in a head, behind the id of the first element.
+const HEAD_LOCK: u64 = 16;
+const HEAD_SIZE: u64 = 80;
+/// Offset of an id's second word.
+const OFF: u64 = 8;
+/// A move changes two heads, four neighbours and one entry.
+const MAX_WORDS: usize = 12;
+/// The words, a block and the words of its header.
+const MAX_ACTIONS: usize = MAX_WORDS + 3;
+
+/// Where to put an element: before or after `dest`, or if that is 0, before
+/// the first or after the last one.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    pub dest: u64,
+    pub before: bool,
+}
+
+/// A list: its head, and where the entry is in each element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct List {
+    /// Offset of the head in the pool.
+    head: u64,
+    /// Offset of the entry from the start of an element.
+    entry: u64,
+}
+
+/// Changes of words in the making. Reading sees them, so that an element can
+/// be taken from one place and put in another of the same list.
+struct Words<'a> {
+    region: &'a Region,
+    heap: (u64, u64),
+    uuid_lo: u64,
+    new: [(u64, u64); MAX_WORDS],
+    len: usize,
+}
+
+impl Words<'_> {
+    fn get(&self, at: u64) -> u64 {
+        let changed = self.new[..self.len].iter().find(|w| w.0 == at);
+        changed.map_or_else(|| self.region.load(at), |w| w.1)
+    }
+
+    fn set(&mut self, at: u64, value: u64) {
+        match self.new[..self.len].iter_mut().find(|w| w.0 == at) {
+            Some(w) => w.1 = value,
+            None => {
+                self.new[self.len] = (at, value);
+                self.len += 1;
+            }
+        }
+    }
+
+    /// Forgets changes that are none. For words that only lists ever wrote:
+    /// those are durable as they are.
+    fn drop_idle(&mut self) {
+        let mut kept = 0;
+        for i in 0..self.len {
+            if self.region.load(self.new[i].0) != self.new[i].1 {
+                self.new[kept] = self.new[i];
+                kept += 1;
+            }
+        }
+        self.len = kept;
+    }
+
+    /// Offset of the entry of the element at `off`, which a program or media
+    /// gave.
+    fn entry(&self, list: List, off: u64) -> Result<u64> {
+        let at = off.checked_add(list.entry).filter(|_| off != 0);
+        let inside = |at: &u64| *at >= self.heap.0 && *at <= self.heap.1 - ENTRY_SIZE && at.is_multiple_of(8);
+        at.filter(inside).ok_or(Error::NotInList(off))
+    }
+
+    fn first(&self, list: List) -> u64 {
+        self.get(list.head + OFF)
+    }
+
+    fn set_first(&mut self, list: List, off: u64) {
+        self.set(list.head + OFF, off);
+        if self.get(list.head) == 0 {
+            self.set(list.head, self.uuid_lo);
+        }
+    }
+
+    /// Takes an element out; its own words stay.
+    fn unlink(&mut self, list: List, off: u64) -> Result<()> {
+        let at = self.entry(list, off)?;
+        let (next, prev) = (self.get(at + NEXT + OFF), self.get(at + PREV + OFF));
+        let first = self.first(list);
+        if next == off {
+            self.set_first(list, 0);
+            return Ok(());
+        }
+        let (next_at, prev_at) = (self.entry(list, next)?, self.entry(list, prev)?);
+        self.set(next_at + PREV + OFF, prev);
+        self.set(prev_at + NEXT + OFF, next);
+        if first == off {
+            self.set_first(list, next);
+        }
+        Ok(())
+    }
+
+    /// Puts an element in: neighbours, head, and the four words of its entry.
+    fn link(&mut self, list: List, off: u64, place: Position) -> Result<()> {
+        let at = self.entry(list, off)?;
+        let first = self.first(list);
+        let (next, prev) = if first == 0 {
+            self.set_first(list, off);
+            (off, off)
+        } else {
+            let dest = match (place.dest, place.before) {
+                (0, true) => first,
+                (0, false) => self.get(self.entry(list, first)? + PREV + OFF),
+                (dest, _) => dest,
+            };
+            if dest == off {
+                return Err(Error::NotInList(off));
+            }
+            let dest_at = self.entry(list, dest)?;
+            if place.before {
+                let prev = self.get(dest_at + PREV + OFF);
+                self.set(dest_at + PREV + OFF, off);
+                let prev_at = self.entry(list, prev)?;
+                self.set(prev_at + NEXT + OFF, off);
+                if dest == first {
+                    self.set_first(list, off);
+                }
+                (dest, prev)
+            } else {
+                let next = self.get(dest_at + NEXT + OFF);
+                self.set(dest_at + NEXT + OFF, off);
+                let next_at = self.entry(list, next)?;
+                self.set(next_at + PREV + OFF, off);
+                (next, dest)
+            }
+        };
+        self.set(at + NEXT, self.uuid_lo);
+        self.set(at + NEXT + OFF, next);
+        self.set(at + PREV, self.uuid_lo);
+        self.set(at + PREV + OFF, prev);
+        Ok(())
+    }
+}
+
+impl Pool {
+    /// The list whose head is at an address of the pool.
+    pub fn list(&self, head: *mut u8, entry: u64) -> Result<List> {
+        let at = (head as u64).wrapping_sub(self.base as u64);
+        let (from, to) = self.heap.range();
+        if at < from || at > to - HEAD_SIZE || !at.is_multiple_of(8) {
+            return Err(Error::ListHead(at));
+        }
+        Ok(List { head: at, entry })
+    }
+
+    /// Inserts an element that is on no list.
+    pub fn list_insert(&self, list: List, place: Position, off: u64) -> Result<()> {
+        self.change_lists([list, list], |words| words.link(list, off, place))
+    }
+
+    /// Takes an element out, and frees it if `free`.
+    pub fn list_remove(&self, list: List, off: u64, free: bool) -> Result<()> {
+        if !free {
+            return self.change_lists([list, list], |words| {
+                words.unlink(list, off)?;
+                let at = words.entry(list, off)?;
+                words.set(at + NEXT + OFF, 0);
+                words.set(at + PREV + OFF, 0);
+                Ok(())
+            });
+        }
+        let hold = self.heap.lanes.hold()?;
+        self.heap.prepare(&hold, MAX_ACTIONS)?;
+        self.with_heads([list, list], || {
+            let b = self.heap.block_to_free(off)?;
+            let mut words = self.words();
+            words.unlink(list, off)?;
+            self.publish_words(&hold, &words, &[Action::Free(b)]);
+            Ok(())
+        })
+    }
+
+    /// Moves an element to a place in another list or in its own.
+    pub fn list_move(&self, from: List, to: List, place: Position, off: u64) -> Result<()> {
+        if from.head == to.head && place.dest == off {
+            return Ok(());
+        }
+        self.change_lists([from, to], |words| {
+            words.unlink(from, off)?;
+            words.link(to, off, place)?;
+            if from == to {
+                words.drop_idle();
+            }
+            Ok(())
+        })
+    }
+
+    /// Allocates an element and inserts it.
+    pub fn list_insert_new(
+        &self,
+        list: List,
+        place: Position,
+        req: Request,
+        mut ctor: Constructor,
+    ) -> Result<Oid> {
+        if req.size == 0 {
+            return Err(HeapError::SizeZero.into());
+        }
+        let hold = self.heap.lanes.hold()?;
+        self.heap.prepare(&hold, MAX_ACTIONS)?;
+        self.with_heads([list, list], || {
+            let constructed = ctor.is_some();
+            let b = self.reserve_object(&req, 0, ctor.take())?;
+            let mut words = self.words();
+            let fits = list.entry.checked_add(ENTRY_SIZE).is_some_and(|end| end <= b.usable());
+            let linked =
+                if fits { words.link(list, b.user(), place) } else { Err(Error::NotInList(b.user())) };
+            if let Err(e) = linked {
+                self.heap.cancel(&b);
+                return Err(e);
+            }
+            self.publish_element(&hold, &b, &words, &req, constructed);
+            Ok(self.oid(b.user()))
+        })
+    }
+
+    /// The header goes through the log with the links, which saves an ordering
+    /// point, unless a constructor's flushes need one anyway.
+    fn publish_element(
+        &self,
+        hold: &crate::ulog::Hold,
+        b: &Block,
+        words: &Words,
+        req: &Request,
+        constructed: bool,
+    ) {
+        if constructed || b.header != HeaderType::Compact {
+            self.persist_header(b);
+            return self.publish_words(hold, words, &[Action::Alloc(*b)]);
+        }
+        let [size, extra] = compact_words(b.size, 0, req.type_num);
+        let header = |at, value| Action::Set { at, value };
+        let actions = [header(b.start, size), header(b.start + 8, extra), Action::Alloc(*b)];
+        self.publish_words(hold, words, &actions);
+    }
+
+    fn words(&self) -> Words<'_> {
+        Words {
+            region: self.heap.region(),
+            heap: self.heap.range(),
+            uuid_lo: self.uuid_lo,
+            new: [(0, 0); MAX_WORDS],
+            len: 0,
+        }
+    }
+
+    /// Changes words of one or two lists, all at once or not at all.
+    fn change_lists(&self, lists: [List; 2], f: impl FnOnce(&mut Words) -> Result<()>) -> Result<()> {
+        let hold = self.heap.lanes.hold()?;
+        self.heap.prepare(&hold, MAX_ACTIONS)?;
+        self.with_heads(lists, || {
+            let mut words = self.words();
+            f(&mut words)?;
+            self.publish_words(&hold, &words, &[]);
+            Ok(())
+        })
+    }
+
+    /// The links first, then what comes with them. Room was made.
+    fn publish_words(&self, hold: &crate::ulog::Hold, words: &Words, more: &[Action]) {
+        let mut actions = [Action::Set { at: 0, value: 0 }; MAX_ACTIONS];
+        let links = words.new[..words.len].iter().map(|&(at, value)| Action::Set { at, value });
+        let all = links.chain(more.iter().copied());
+        let n = actions.iter_mut().zip(all).map(|(to, from)| *to = from).count();
+        // SAFETY: no transient words; a block to allocate was just reserved.
+        unsafe { self.heap.publish(hold, &actions[..n]) };
+    }
+
+    /// Runs `f` with the heads' locks held, taken in the order of addresses. A
+    /// lane is held already: whoever has the lock must never wait for one.
+    fn with_heads<R>(&self, lists: [List; 2], f: impl FnOnce() -> Result<R>) -> Result<R> {
+        let lock = |list: List| self.heap.region().at(list.head + HEAD_LOCK, HEAD_SIZE - HEAD_LOCK).cast();
+        let [low, high] = if lists[0].head <= lists[1].head { lists } else { [lists[1], lists[0]] };
+        let two = low.head != high.head;
+        // SAFETY: locks of heads inside this open pool.
+        let take = |list| match unsafe { sync::mutex_lock(self.handle(), lock(list)) } {
+            0 => Ok(()),
+            error => Err(Error::ListLock(error)),
+        };
+        // SAFETY: as above.
+        let release = |list| unsafe { sync::mutex_unlock(self.handle(), lock(list)) };
+        take(low)?;
+        if two && let Err(e) = take(high) {
+            release(low);
+            return Err(e);
+        }
+        let r = f();
+        if two {
+            release(high);
+        }
+        release(low);
+        r
+    }
+}

@@ -42,7 +42,7 @@ clean:
 	rm -rf $(OUT) target/*.map
 
 check: all
-	$(CARGO) test
+	$(CARGO) test --features recorder
 	capi-tests/run
 
 demo: all

@@ -588,6 +588,7 @@ fn reused_chunk() -> History {
 fn merged_chunks() -> History {
     let (mut w, root) = world(8);
     fill_runs(w.pool(), root, 8);
+    alloc(w.pool(), slot(w.pool(), root + 160), 5360, 1); // between them and what is free
     free(w.pool(), slot(w.pool(), root + 96));
     free(w.pool(), slot(w.pool(), root + 112));
     w.record();

@@ -85,7 +85,7 @@ clean:
 
 check: all
 	tools/check-abi $(OUT)
-	$(CARGO) test
+	$(CARGO) test --features recorder
 	capi-tests/run
 
 demo: all

@@ -325,7 +325,7 @@ fn undo_entry(b: &[u8], at: u64, gen_num: u64) -> (u64, u64) {
     assert_eq!(u64_at(b, at) >> 61, 6, "BUF_CPY");
     assert_eq!(sum(&gen_num.to_le_bytes(), None, 0, sum(entry, Some(8), 0, 0)), u64_at(b, at + 8));
     assert!(entry[24 + n as usize..].iter().all(|&b| b == 0), "padded with zeros");
-    (u64_at(b, at) & (1 << 61) - 1, n)
+    (u64_at(b, at) & ((1 << 61) - 1), n)
 }
 
 /// A.5 and A.6: snapshots, the commit by one word, a crash and its recovery.

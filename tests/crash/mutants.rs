@@ -17,6 +17,10 @@ const SCENARIOS: &str = "CRASH_SCENARIOS";
 /// Sites whose absence no crash can show, and why: kind, file, source line.
 const UNNOTICED: &[(Kind, &str, &str, &str)] = &[];
 
+fn name(site: &Site) -> String {
+    format!("{} {}", if site.0 == Kind::Flush { "flush" } else { "fence" }, site.1)
+}
+
 fn source_line(site: &Site) -> String {
     let path = format!("{}/{}", env!("CARGO_MANIFEST_DIR"), site.1.file());
     let text = std::fs::read_to_string(path).unwrap();
@@ -63,7 +67,8 @@ fn run_mutant(omitted: &str) {
     println!("survived {} states", judge.tally.states);
 }
 
-/// `CRASH_MUTANTS`: how many of them, or "all".
+/// `CRASH_MUTANTS`: how many of them, "all", or parts of "flush FILE:LINE"
+/// separated by commas.
 #[test]
 fn mutants_are_noticed() {
     if let Ok(omitted) = std::env::var(OMIT) {
@@ -71,30 +76,28 @@ fn mutants_are_noticed() {
     }
     let sites = sites();
     let mut chosen: Vec<_> = sites.iter().collect();
-    if let n = std::env::var("CRASH_MUTANTS").unwrap_or("6".into())
-        && n != "all"
-    {
+    let wanted = std::env::var("CRASH_MUTANTS").unwrap_or("6".into());
+    if let Ok(n) = wanted.parse::<usize>() {
         let mut rng = Rng::new(chosen.len() as u64);
-        let n = n.parse().expect("CRASH_MUTANTS is a number or `all`");
         while chosen.len() > n {
             chosen.swap_remove(rng.below(chosen.len() as u64) as usize);
         }
+    } else if wanted != "all" {
+        chosen.retain(|(site, _)| wanted.split(',').any(|part| name(site).contains(part)));
     }
     println!("{} of {} flushes and fences", chosen.len(), sites.len());
     let mut missed = Vec::new();
     for (site, (calls, scenarios)) in chosen {
-        let kind = if site.0 == Kind::Flush { "flush" } else { "fence" };
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "mutants::mutants_are_noticed", "--nocapture"])
-            .env(OMIT, format!("{kind} {}", site.1))
+            .env(OMIT, name(site))
             .env(SCENARIOS, scenarios.join(","))
             .output()
             .unwrap();
         let out = String::from_utf8_lossy(&child.stdout);
         let verdict = out.lines().find(|l| l.starts_with("caught") || l.starts_with("survived"));
         let verdict = verdict.unwrap_or("caught: the recovery died");
-        let line =
-            format!("{kind} {}:{} ({calls} calls) `{}`", site.1.file(), site.1.line(), source_line(site));
+        let line = format!("{} ({calls} calls) `{}`", name(site), source_line(site));
         println!("{line}\n    {verdict}");
         match (verdict.starts_with("caught"), excuse(site)) {
             (true, None) => {}

@@ -287,10 +287,9 @@ fn afterlife(pool: &'static Pool, rng: &mut Rng) -> Result<(), String> {
                 oid.off = new.unwrap_or(0);
             }
         }
-        if oid.off != 0 {
-            if before.objects.contains_key(&oid.off) || own.insert(oid.off, (type_num, size)).is_some() {
-                return Err(format!("{:#x} handed out twice", oid.off));
-            }
+        let taken = |off| before.objects.contains_key(&off);
+        if oid.off != 0 && (taken(oid.off) || own.insert(oid.off, (type_num, size)).is_some()) {
+            return Err(format!("{:#x} handed out twice", oid.off));
         }
     }
     let b = world::bytes(pool);

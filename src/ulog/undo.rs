@@ -3,7 +3,6 @@
 
 use super::entry::{BUF_HEADER, Op, entry_at};
 use super::{Error, GEN_NUM, HEADER, NEXT, UNDO_CAPACITY, align_up};
-use crate::flush::MemFlags;
 use crate::pool::{Region, checksum::Sum};
 
 /// Bytes zeroed at once ahead of short entries, at least.
@@ -206,7 +205,7 @@ fn write_entry(region: &Region, at: u64, from: u64, len: u64, gen_num: u64) {
     let in_first = len.min(64 - BUF_HEADER);
     copy_out(region, from, &mut first[3..], in_first);
     let mut sum = Sum::default();
-    sum.add(super::entry::words_as_bytes(&first));
+    sum.add_words(&first);
     let mut done = in_first;
     let mut to = at + 64;
     let mut stage = [0u64; STAGE];
@@ -239,14 +238,6 @@ fn copy_out(region: &Region, from: u64, buf: &mut [u64], len: u64) {
 /// and recovery.
 #[cfg_attr(feature = "recorder", track_caller)]
 fn stream(region: &Region, at: u64, words: &[u64]) {
-    let len = words.len() * 8;
-    // SAFETY: `at` checked the destination; the source is `len` bytes long.
-    unsafe {
-        region.domain().copy(
-            region.at(at, len as u64),
-            words.as_ptr().cast(),
-            len,
-            MemFlags::NONTEMPORAL | MemFlags::NODRAIN,
-        )
-    }
+    // SAFETY: `at` checked the destination; entries start lines and are padded to whole ones.
+    unsafe { region.domain().stream(region.at(at, 8 * words.len() as u64), words) }
 }

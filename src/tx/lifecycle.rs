@@ -118,8 +118,11 @@ impl Transaction {
         // SAFETY: the lane is held and nothing is called back meanwhile.
         let Logs { undo, .. } = unsafe { logs.as_mut() };
         let snapshots = !undo.is_empty();
-        if snapshots {
-            // Room was made with the first snapshot.
+        if snapshots && self.actions.is_empty() {
+            // The commit point: one store takes all snapshots back.
+            region.persist_word(undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
+        } else if snapshots {
+            // Room was made with the other actions.
             let (at, value) = (undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
             self.actions.push(Action::Set { at, value });
         }

@@ -18,6 +18,10 @@ const CREATE: &str = "create";
 const RECOVERED: [&str; 4] = ["publish_many", "tx_snapshots", "tx_large_snapshots", "tx_objects"];
 const SCENARIOS: &str = "CRASH_SCENARIOS";
 
+/// A gap of the tests, not of the argument.
+const ONE_LANE: &str =
+    "matters once another lane changes the same words, which no scenario does after a recovery";
+
 /// Sites whose absence no crash can show, and why: kind, file, source line (or
 /// lines, to tell it from others).
 const UNNOTICED: &[(Kind, &str, &str, &str)] = &[

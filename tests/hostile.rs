@@ -38,7 +38,7 @@ fn number(name: &str, default: u64) -> u64 {
 /// transaction with an extended log.
 fn base(crashed: bool) -> Vec<u8> {
     let file = Scratch::new("hostile");
-    let p = create(&file.0, b"hostile", SIZE, true);
+    let p = create(&file.0, b"hostile", SIZE, true, 0);
     let root = p.root(10_000, None).unwrap().off;
     for i in 0..40 {
         alloc(p, slot(p, root + 16 * i), [40, 100, 300, 1500, 5000, 20_000][i as usize % 6], i);

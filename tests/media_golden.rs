@@ -45,7 +45,7 @@ fn golden(layout: &[u8], mib: u64, sds: bool) -> (Golden, &'static Pool) {
     static ALONE: Mutex<()> = Mutex::new(());
     let file =
         Golden { file: Scratch::new("golden"), _alone: ALONE.lock().unwrap_or_else(|e| e.into_inner()) };
-    let pool = create(&file.0, layout, mib * MIB, sds);
+    let pool = create(&file.0, layout, mib * MIB, sds, 0);
     (file, pool)
 }
 

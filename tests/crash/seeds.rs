@@ -110,7 +110,7 @@ fn seed_04_full_redo_log() {
 #[test]
 fn seed_05_lost_footers() {
     for garbage in [0, 0x5_0000_0001, 0x3_0000_0001, 0xffff_ffff_0000_0001, 0x1_0000_0002] {
-        let mut w = World::new(24);
+        let mut w = World::new(16);
         let root = w.pool().root(64, None).unwrap().off;
         let p = w.pool();
         (0..3).for_each(|i| alloc(p, slot(p, root + 16 * i), HUGE, i));

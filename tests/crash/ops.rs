@@ -145,6 +145,10 @@ fn small() -> History {
 fn classes() -> History {
     let (mut w, root) = world(16);
     w.record();
+    w.step("alloc without content in a new run", |p| {
+        // SAFETY: an id in the root.
+        unsafe { p.alloc(slot(p, root + 800), request(1200, NO_CONTENT | 1), None) }.unwrap();
+    });
     for (i, size) in [112, 300, 700, 2000, 5000, 9000, 30_000, 60_000, 110_000].into_iter().enumerate() {
         let dest = root + 16 * i as u64;
         w.step(&format!("alloc {size}"), |p| alloc(p, slot(p, dest), size, size));

@@ -5,14 +5,18 @@ LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 CARGO ?= cargo
 CC ?= cc
+STRIP ?= strip
 
 LIBS := pmem pmemobj
 FULL := 1.0.0
+# The release of PMDK whose API this is: what build systems ask pkg-config for.
+VERSION := 1.12.1
+HEADERS := $(wildcard include/*.h include/libpmemobj/*.h)
 ARCHIVE := target/release/libpmem_rs.a
 OUT := target/lib
 SOURCES := $(shell find src -name '*.rs' -o -name '*.c') Cargo.toml build.rs
 
-.PHONY: all install uninstall check demo clean
+.PHONY: all headers check-headers pmdk install uninstall check demo clean
 
 all: $(LIBS:%=$(OUT)/lib%.so)
 
@@ -37,6 +41,44 @@ $(OUT)/lib%.so: $(OUT)/lib%.so.$(FULL)
 	ln -sf lib$*.so.1 $@
 
 .SECONDARY:
+
+# The headers are generated, and committed.
+headers:
+	$(CARGO) run -q --example headers include
+
+check-headers:
+	rm -rf target/headers
+	$(CARGO) run -q --example headers target/headers
+	cd target/headers && find . -name '*.h' | xargs -I% diff -u ../../include/% %
+
+# The genuine PMDK, for tests, if this machine can have it.
+pmdk:
+	tools/fetch-pmdk || [ $$? = 3 ]
+
+check: check-headers pmdk
+
+install: all
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCLUDEDIR)/libpmemobj
+	for lib in $(LIBS); do \
+		so=$(DESTDIR)$(LIBDIR)/lib$$lib.so && \
+		install -m 755 $(OUT)/lib$$lib.so.$(FULL) $$so.$(FULL) && \
+		$(STRIP) --strip-debug $$so.$(FULL) && \
+		ln -sf lib$$lib.so.$(FULL) $$so.1 && \
+		ln -sf lib$$lib.so.1 $$so && \
+		sed 's|@VERSION@|$(VERSION)|; s|@LIBDIR@|$(LIBDIR)|; s|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' \
+			pkgconfig/lib$$lib.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/lib$$lib.pc || exit 1; \
+	done
+	for header in $(HEADERS:include/%=%); do \
+		install -m 644 include/$$header $(DESTDIR)$(INCLUDEDIR)/$$header || exit 1; \
+	done
+
+uninstall:
+	for lib in $(LIBS); do \
+		rm -f $(DESTDIR)$(LIBDIR)/lib$$lib.so $(DESTDIR)$(LIBDIR)/lib$$lib.so.1 \
+			$(DESTDIR)$(LIBDIR)/lib$$lib.so.$(FULL) $(DESTDIR)$(LIBDIR)/pkgconfig/lib$$lib.pc; \
+	done
+	rm -f $(HEADERS:include/%=$(DESTDIR)$(INCLUDEDIR)/%)
+	rmdir $(DESTDIR)$(INCLUDEDIR)/libpmemobj $(DESTDIR)$(LIBDIR)/pkgconfig 2>/dev/null || true
 
 clean:
 	rm -rf $(OUT) target/*.map

@@ -1,16 +1,49 @@
 //! `libpmemobj/action_base.h`.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 
 use super::atomic::{XRESERVE_FLAGS, pool_arg, request};
+use super::base::{PMEMobjpool, POBJ_XALLOC_ARENA_MASK, POBJ_XALLOC_CLASS_MASK, POBJ_XALLOC_ZERO};
 use super::{fail, oid_or_null, status};
 use crate::obj::{Oid, RawAction};
 
+pub const POBJ_ACTION_XRESERVE_VALID_FLAGS: u64 =
+    POBJ_XALLOC_CLASS_MASK | POBJ_XALLOC_ARENA_MASK | POBJ_XALLOC_ZERO;
+
+/// What an action changes.
+#[repr(C)]
+pub enum pobj_action_type {
+    /// an object: reserved, or to be freed
+    POBJ_ACTION_TYPE_HEAP,
+    /// a word of memory
+    POBJ_ACTION_TYPE_MEM,
+    POBJ_MAX_ACTION_TYPE,
+}
+
+/// The object of a heap action.
+#[repr(C)]
+pub struct pobj_action_heap {
+    /// its offset in the pool, in bytes
+    pub offset: u64,
+    /// bytes that it can hold
+    pub usable_size: u64,
+}
+
+// In shim.c.
+unsafe extern "C" {
+    /// Performs the actions when the transaction commits; 0 or an error number, or aborts.
+    pub fn pmemobj_tx_publish(actv: *mut RawAction, actvcnt: usize) -> c_int;
+    /// pmemobj_tx_publish with POBJ_XPUBLISH_NO_ABORT.
+    pub fn pmemobj_tx_xpublish(actv: *mut RawAction, actvcnt: usize, flags: u64) -> c_int;
+}
+
+/// Reserves an object that pmemobj_publish will make permanent; OID_NULL with errno on failure.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_reserve(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     act: *mut RawAction,
     size: usize,
     type_num: u64,
@@ -19,11 +52,13 @@ pub unsafe extern "C" fn pmemobj_reserve(
     unsafe { pmemobj_xreserve(pop, act, size, type_num, 0) }
 }
 
+/// pmemobj_reserve with POBJ_XALLOC_ZERO, POBJ_CLASS_ID and POBJ_ARENA_ID.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_xreserve(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     act: *mut RawAction,
     size: usize,
     type_num: u64,
@@ -44,10 +79,17 @@ pub unsafe extern "C" fn pmemobj_xreserve(
     }
 }
 
+/// Prepares to set a word of the pool.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_set_value(pop: *mut c_void, act: *mut RawAction, ptr: *mut u64, value: u64) {
+pub unsafe extern "C" fn pmemobj_set_value(
+    pop: *mut PMEMobjpool,
+    act: *mut RawAction,
+    ptr: *mut u64,
+    value: u64,
+) {
     // SAFETY: the C contract.
     unsafe {
         if let Some(pool) = pool_arg(pop) {
@@ -56,10 +98,12 @@ pub unsafe extern "C" fn pmemobj_set_value(pop: *mut c_void, act: *mut RawAction
     }
 }
 
+/// Prepares to free an object.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_defer_free(pop: *mut c_void, oid: Oid, act: *mut RawAction) {
+pub unsafe extern "C" fn pmemobj_defer_free(pop: *mut PMEMobjpool, oid: Oid, act: *mut RawAction) {
     // SAFETY: the C contract.
     let Some(pool) = (unsafe { pool_arg(pop) }) else { return };
     match pool.defer_free(oid.off) {
@@ -79,20 +123,28 @@ unsafe fn actions<'a>(actv: *const RawAction, n: usize) -> &'a [RawAction] {
     unsafe { std::slice::from_raw_parts(actv, n) }
 }
 
+/// Performs all actions atomically; 0, or -1 with errno.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_publish(pop: *mut c_void, actv: *mut RawAction, actvcnt: usize) -> c_int {
+pub unsafe extern "C" fn pmemobj_publish(
+    pop: *mut PMEMobjpool,
+    actv: *mut RawAction,
+    actvcnt: usize,
+) -> c_int {
     // SAFETY: the C contract.
     let Some(pool) = (unsafe { pool_arg(pop) }) else { return -1 };
     // SAFETY: the C contract.
     status(unsafe { pool.publish(actions(actv, actvcnt)) })
 }
 
+/// Forgets actions and gives reservations back.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_cancel(pop: *mut c_void, actv: *mut RawAction, actvcnt: usize) {
+pub unsafe extern "C" fn pmemobj_cancel(pop: *mut PMEMobjpool, actv: *mut RawAction, actvcnt: usize) {
     // SAFETY: the C contract.
     unsafe {
         if let Some(pool) = pool_arg(pop) {

@@ -5,17 +5,26 @@ use std::ffi::{c_char, c_int, c_void};
 use super::{fail, status};
 use crate::obj::{self, Constructor, Oid, Pool, Request};
 
-pub type CConstructor = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_void) -> c_int>;
+pub use super::base::CConstructor;
+use super::base::{PMEMobjpool, POBJ_XALLOC_ARENA_MASK, POBJ_XALLOC_CLASS_MASK, POBJ_XALLOC_ZERO};
 
-/// `POBJ_XALLOC_*` and `POBJ_FLAG_*`.
-pub const ZERO: u64 = 1;
-pub const NO_FLUSH: u64 = 1 << 1;
-pub const NO_ABORT: u64 = 1 << 4;
-const CLASS_SHIFT: u32 = 48;
-const ARENA_SHIFT: u32 = 32;
-const CLASS_AND_ARENA: u64 = 0xffff_ffff << ARENA_SHIFT;
-pub const XALLOC_FLAGS: u64 = ZERO | NO_FLUSH | NO_ABORT | CLASS_AND_ARENA;
-pub const XRESERVE_FLAGS: u64 = ZERO | CLASS_AND_ARENA;
+/// Not what pmemobj_xalloc accepts, which is POBJ_TX_XALLOC_VALID_FLAGS.
+pub const POBJ_XALLOC_VALID_FLAGS: u64 = POBJ_XALLOC_ZERO | POBJ_XALLOC_CLASS_MASK;
+
+/// What pmemobj_defrag did.
+#[repr(C)]
+pub struct pobj_defrag_result {
+    /// objects looked at
+    pub total: usize,
+    /// objects moved
+    pub relocated: usize,
+}
+
+const ZERO: u64 = POBJ_XALLOC_ZERO;
+const CLASS_SHIFT: u32 = POBJ_XALLOC_CLASS_MASK.trailing_zeros();
+const ARENA_SHIFT: u32 = POBJ_XALLOC_ARENA_MASK.trailing_zeros();
+pub const XALLOC_FLAGS: u64 = super::tx::POBJ_TX_XALLOC_VALID_FLAGS;
+pub const XRESERVE_FLAGS: u64 = super::action::POBJ_ACTION_XRESERVE_VALID_FLAGS;
 
 /// A request with the flags' class, arena and zeroing; `Err` holds unknown bits.
 pub fn request(size: usize, type_num: u64, flags: u64, valid: u64) -> Result<Request, u64> {
@@ -70,11 +79,13 @@ pub unsafe fn pool_arg<'a>(pop: *mut c_void) -> Option<&'a Pool> {
     pool
 }
 
+/// Allocates an object and stores its id in *oidp, atomically; 0, or -1 with errno.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_alloc(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     oidp: *mut Oid,
     size: usize,
     type_num: u64,
@@ -85,11 +96,13 @@ pub unsafe extern "C" fn pmemobj_alloc(
     unsafe { pmemobj_xalloc(pop, oidp, size, type_num, 0, constructor, arg) }
 }
 
+/// pmemobj_alloc with POBJ_XALLOC_* flags, POBJ_CLASS_ID and POBJ_ARENA_ID.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_xalloc(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     oidp: *mut Oid,
     size: usize,
     type_num: u64,
@@ -112,11 +125,13 @@ pub unsafe extern "C" fn pmemobj_xalloc(
     }
 }
 
+/// Allocates a zeroed object.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_zalloc(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     oidp: *mut Oid,
     size: usize,
     type_num: u64,
@@ -125,11 +140,13 @@ pub unsafe extern "C" fn pmemobj_zalloc(
     unsafe { pmemobj_xalloc(pop, oidp, size, type_num, ZERO, None, std::ptr::null_mut()) }
 }
 
+/// Resizes an object; *oidp changes atomically if it moves. 0, or -1 with errno.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_realloc(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     oidp: *mut Oid,
     size: usize,
     type_num: u64,
@@ -140,11 +157,13 @@ pub unsafe extern "C" fn pmemobj_realloc(
     status(unsafe { pool.realloc(oidp, size as u64, type_num, false) })
 }
 
+/// pmemobj_realloc that zeroes the bytes gained.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_zrealloc(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     oidp: *mut Oid,
     size: usize,
     type_num: u64,
@@ -172,11 +191,13 @@ unsafe fn duplicate(pop: *mut c_void, oidp: *mut Oid, src: *const u8, len: usize
     status(unsafe { pool.alloc(oidp, req, Some(&mut copy)) })
 }
 
+/// Allocates a copy of a string.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_strdup(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     oidp: *mut Oid,
     s: *const c_char,
     type_num: u64,
@@ -189,11 +210,13 @@ pub unsafe extern "C" fn pmemobj_strdup(
     unsafe { duplicate(pop, oidp, s.cast(), libc::strlen(s) + 1, type_num) }
 }
 
+/// Allocates a copy of a wide string.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_wcsdup(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     oidp: *mut Oid,
     s: *const libc::wchar_t,
     type_num: u64,
@@ -206,6 +229,8 @@ pub unsafe extern "C" fn pmemobj_wcsdup(
     unsafe { duplicate(pop, oidp, s.cast(), (libc::wcslen(s) + 1) * size_of::<libc::wchar_t>(), type_num) }
 }
 
+/// Frees an object and makes *oidp the null id, atomically.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]

@@ -6,6 +6,49 @@ use super::{errmsg, fail};
 use crate::flush::MemFlags;
 use crate::obj::{Oid, Pool};
 
+/// The handle of an open pool: the address of its mapping.
+pub type PMEMobjpool = c_void;
+
+/// Fills in a new object; anything but 0 cancels its allocation.
+pub type CConstructor =
+    Option<unsafe extern "C" fn(pop: *mut PMEMobjpool, ptr: *mut c_void, arg: *mut c_void) -> c_int>;
+
+/// Largest object, in bytes.
+pub const PMEMOBJ_MAX_ALLOC_SIZE: usize = 0x3FFDFFFC0 as usize;
+
+/// Flags of allocations and snapshots; each function has its own names for them.
+pub const POBJ_FLAG_ZERO: u64 = (1 as u64) << 0;
+pub const POBJ_FLAG_NO_FLUSH: u64 = (1 as u64) << 1;
+pub const POBJ_FLAG_NO_SNAPSHOT: u64 = (1 as u64) << 2;
+pub const POBJ_FLAG_ASSUME_INITIALIZED: u64 = (1 as u64) << 3;
+pub const POBJ_FLAG_TX_NO_ABORT: u64 = (1 as u64) << 4;
+
+pub const POBJ_XALLOC_CLASS_MASK: u64 = (0xffff as u64) << 48;
+pub const POBJ_XALLOC_ARENA_MASK: u64 = (0xffff as u64) << 32;
+pub const POBJ_XALLOC_ZERO: u64 = POBJ_FLAG_ZERO;
+pub const POBJ_XALLOC_NO_FLUSH: u64 = POBJ_FLAG_NO_FLUSH;
+pub const POBJ_XALLOC_NO_ABORT: u64 = POBJ_FLAG_TX_NO_ABORT;
+
+/// Flags of pmemobj_memmove, pmemobj_memcpy and pmemobj_memset.
+pub const PMEMOBJ_F_MEM_NODRAIN: c_uint = (1 as c_uint) << 0;
+pub const PMEMOBJ_F_MEM_NONTEMPORAL: c_uint = (1 as c_uint) << 1;
+pub const PMEMOBJ_F_MEM_TEMPORAL: c_uint = (1 as c_uint) << 2;
+pub const PMEMOBJ_F_MEM_WC: c_uint = (1 as c_uint) << 3;
+pub const PMEMOBJ_F_MEM_WB: c_uint = (1 as c_uint) << 4;
+pub const PMEMOBJ_F_MEM_NOFLUSH: c_uint = (1 as c_uint) << 5;
+/// Durability where atomicity is not needed; also for pmemobj_xpersist and pmemobj_xflush.
+pub const PMEMOBJ_F_RELAXED: c_uint = (1 as c_uint) << 31;
+
+/// For pmemobj_check_version.
+pub const PMEMOBJ_MAJOR_VERSION: c_int = 2;
+pub const PMEMOBJ_MINOR_VERSION: c_int = 4;
+
+/// Start of a volatile variable in persistent memory; see PMEMvlt.
+#[repr(C)]
+pub struct pmemvlt {
+    pub runid: u64,
+}
+
 /// `struct _pobj_pcache`: the calling thread's last pool (API contract 1).
 #[repr(C)]
 pub struct PoolCache {
@@ -26,6 +69,7 @@ pub(super) fn cached_pool() -> *mut PoolCache {
     unsafe { pmem_rs_cached_pool() }
 }
 
+/// The address of an object; NULL for the null id or if its pool is not open.
 #[unsafe(no_mangle)]
 pub extern "C" fn pmemobj_direct(oid: Oid) -> *mut c_void {
     if oid.off == 0 || oid.pool_uuid_lo == 0 {
@@ -48,16 +92,19 @@ pub extern "C" fn pmemobj_direct(oid: Oid) -> *mut c_void {
     }
 }
 
+/// The open pool of an object, or NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn pmemobj_pool_by_oid(oid: Oid) -> *mut c_void {
+pub extern "C" fn pmemobj_pool_by_oid(oid: Oid) -> *mut PMEMobjpool {
     Pool::by_uuid_lo(oid.pool_uuid_lo).map_or(std::ptr::null_mut(), Pool::handle)
 }
 
+/// The open pool that contains an address, or NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn pmemobj_pool_by_ptr(addr: *const c_void) -> *mut c_void {
+pub extern "C" fn pmemobj_pool_by_ptr(addr: *const c_void) -> *mut PMEMobjpool {
     Pool::by_ptr(addr).map_or(std::ptr::null_mut(), Pool::handle)
 }
 
+/// The id of the object at an address; OID_NULL outside of open pools.
 #[unsafe(no_mangle)]
 pub extern "C" fn pmemobj_oid(addr: *const c_void) -> Oid {
     Pool::by_ptr(addr).map_or(Oid::NULL, |pool| Oid {
@@ -75,10 +122,12 @@ pub extern "C" fn pmemobj_type_num(oid: Oid) -> u64 {
     super::atomic::pool_of(oid).map_or(0, |pool| pool.type_num(oid.off))
 }
 
+/// Makes a range of the pool durable: flush, then drain.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_persist(pop: *mut c_void, addr: *const c_void, len: usize) {
+pub unsafe extern "C" fn pmemobj_persist(pop: *mut PMEMobjpool, addr: *const c_void, len: usize) {
     // SAFETY: the C contract.
     unsafe {
         if let Some(pool) = Pool::from_handle(pop) {
@@ -87,10 +136,12 @@ pub unsafe extern "C" fn pmemobj_persist(pop: *mut c_void, addr: *const c_void, 
     }
 }
 
+/// Starts writing back a range; durable after pmemobj_drain.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_flush(pop: *mut c_void, addr: *const c_void, len: usize) {
+pub unsafe extern "C" fn pmemobj_flush(pop: *mut PMEMobjpool, addr: *const c_void, len: usize) {
     // SAFETY: the C contract.
     unsafe {
         if let Some(pool) = Pool::from_handle(pop) {
@@ -99,32 +150,33 @@ pub unsafe extern "C" fn pmemobj_flush(pop: *mut c_void, addr: *const c_void, le
     }
 }
 
+/// Waits until everything flushed before is durable.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_drain(pop: *mut c_void) {
+pub unsafe extern "C" fn pmemobj_drain(pop: *mut PMEMobjpool) {
     // SAFETY: the C contract.
     if let Some(pool) = unsafe { Pool::from_handle(pop) } {
         pool.domain().drain();
     }
 }
 
-/// `PMEMOBJ_F_RELAXED`.
-const RELAXED: c_uint = 1 << 31;
-
 fn relaxed_only(flags: c_uint) -> bool {
-    if flags & !RELAXED != 0 {
+    if flags & !PMEMOBJ_F_RELAXED != 0 {
         fail(libc::EINVAL, format_args!("invalid flags {flags:#x}"));
         return false;
     }
     true
 }
 
+/// pmemobj_persist with PMEMOBJ_F_RELAXED or 0; 0, or -1 with errno.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_xpersist(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     addr: *const c_void,
     len: usize,
     flags: c_uint,
@@ -137,11 +189,13 @@ pub unsafe extern "C" fn pmemobj_xpersist(
     0
 }
 
+/// pmemobj_flush with PMEMOBJ_F_RELAXED or 0; 0, or -1 with errno.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_xflush(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     addr: *const c_void,
     len: usize,
     flags: c_uint,
@@ -164,11 +218,13 @@ fn drains(flags: MemFlags) -> bool {
     !flags.intersects(MemFlags::NODRAIN | MemFlags::NOFLUSH)
 }
 
+/// memmove(3) to the pool, as PMEMOBJ_F_* flags say.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_memmove(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     dest: *mut c_void,
     src: *const c_void,
     len: usize,
@@ -187,11 +243,13 @@ pub unsafe extern "C" fn pmemobj_memmove(
     dest
 }
 
+/// memcpy(3) to the pool, as PMEMOBJ_F_* flags say.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_memcpy(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     dest: *mut c_void,
     src: *const c_void,
     len: usize,
@@ -201,11 +259,13 @@ pub unsafe extern "C" fn pmemobj_memcpy(
     unsafe { pmemobj_memmove(pop, dest, src, len, flags) }
 }
 
+/// memcpy(3) to the pool, durable on return.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_memcpy_persist(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     dest: *mut c_void,
     src: *const c_void,
     len: usize,
@@ -214,11 +274,13 @@ pub unsafe extern "C" fn pmemobj_memcpy_persist(
     unsafe { pmemobj_memmove(pop, dest, src, len, 0) }
 }
 
+/// memset(3) in the pool, as PMEMOBJ_F_* flags say.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_memset(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     dest: *mut c_void,
     c: c_int,
     len: usize,
@@ -237,11 +299,13 @@ pub unsafe extern "C" fn pmemobj_memset(
     dest
 }
 
+/// memset(3) in the pool, durable on return.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_memset_persist(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     dest: *mut c_void,
     c: c_int,
     len: usize,
@@ -250,21 +314,23 @@ pub unsafe extern "C" fn pmemobj_memset_persist(
     unsafe { pmemobj_memset(pop, dest, c, len, 0) }
 }
 
-const MAJOR: c_uint = 2;
-const MINOR: c_uint = 4;
+const MAJOR: c_uint = PMEMOBJ_MAJOR_VERSION as c_uint;
+const MINOR: c_uint = PMEMOBJ_MINOR_VERSION as c_uint;
 
+/// NULL if the library has this version of the API, else why not.
 #[unsafe(no_mangle)]
-pub extern "C" fn pmemobj_check_version(major: c_uint, minor: c_uint) -> *const c_char {
-    if major != MAJOR {
-        errmsg::set(format_args!("libpmemobj major version mismatch (need {major}, found {MAJOR})"));
-    } else if minor > MINOR {
-        errmsg::set(format_args!("libpmemobj minor version mismatch (need {minor}, found {MINOR})"));
+pub extern "C" fn pmemobj_check_version(major_required: c_uint, minor_required: c_uint) -> *const c_char {
+    if major_required != MAJOR {
+        errmsg::set(format_args!("libpmemobj major version mismatch (need {major_required}, found {MAJOR})"));
+    } else if minor_required > MINOR {
+        errmsg::set(format_args!("libpmemobj minor version mismatch (need {minor_required}, found {MINOR})"));
     } else {
         return std::ptr::null();
     }
     errmsg::get()
 }
 
+/// The calling thread's last error message; "" before the first.
 #[unsafe(no_mangle)]
 pub extern "C" fn pmemobj_errormsg() -> *const c_char {
     errmsg::get()

@@ -9,8 +9,35 @@ use super::logger::{self, Function};
 use super::{errmsg, fail};
 use crate::flush::{self, Domain, Error, MemFlags};
 
-const MAJOR: c_uint = 1;
-const MINOR: c_uint = 1;
+/// Smallest part of a pool set, in bytes.
+pub const PMEM_MIN_PART: usize = (2 as usize) << 20;
+
+/// Flags of pmem_map_file.
+pub const PMEM_FILE_CREATE: c_int = 1 << 0;
+pub const PMEM_FILE_EXCL: c_int = 1 << 1;
+pub const PMEM_FILE_SPARSE: c_int = 1 << 2;
+pub const PMEM_FILE_TMPFILE: c_int = 1 << 3;
+
+/// Flags of pmem_memmove, pmem_memcpy and pmem_memset.
+pub const PMEM_F_MEM_NODRAIN: c_uint = (1 as c_uint) << 0;
+pub const PMEM_F_MEM_NONTEMPORAL: c_uint = (1 as c_uint) << 1;
+pub const PMEM_F_MEM_TEMPORAL: c_uint = (1 as c_uint) << 2;
+pub const PMEM_F_MEM_WC: c_uint = (1 as c_uint) << 3;
+pub const PMEM_F_MEM_WB: c_uint = (1 as c_uint) << 4;
+pub const PMEM_F_MEM_NOFLUSH: c_uint = (1 as c_uint) << 5;
+pub const PMEM_F_MEM_VALID_FLAGS: c_uint = PMEM_F_MEM_NODRAIN
+    | PMEM_F_MEM_NONTEMPORAL
+    | PMEM_F_MEM_TEMPORAL
+    | PMEM_F_MEM_WC
+    | PMEM_F_MEM_WB
+    | PMEM_F_MEM_NOFLUSH;
+
+/// For pmem_check_version.
+pub const PMEM_MAJOR_VERSION: c_int = 1;
+pub const PMEM_MINOR_VERSION: c_int = 1;
+
+const MAJOR: c_uint = PMEM_MAJOR_VERSION as c_uint;
+const MINOR: c_uint = PMEM_MINOR_VERSION as c_uint;
 
 /// All of libpmem's stores are the CPU's.
 const CPU: Domain = Domain::cpu();
@@ -42,6 +69,8 @@ fn status(r: Result<(), Error>) -> c_int {
     }
 }
 
+/// Creates or opens a file and maps it; NULL with errno on failure.
+///
 /// # Safety
 /// The C contract: `path` is a C string or NULL, the results' addresses are
 /// writable or NULL.
@@ -76,6 +105,8 @@ pub unsafe extern "C" fn pmem_map_file(
     }
 }
 
+/// Unmaps a range that pmem_map_file mapped; 0, or -1 with errno.
+///
 /// # Safety
 /// The C contract: nobody uses the range any more.
 #[unsafe(no_mangle)]
@@ -84,11 +115,14 @@ pub unsafe extern "C" fn pmem_unmap(addr: *mut c_void, len: usize) -> c_int {
     status(unsafe { flush::unmap(addr.cast(), len) })
 }
 
+/// 1 if the whole range is persistent memory, else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn pmem_is_pmem(addr: *const c_void, len: usize) -> c_int {
     flush::is_pmem(addr.addr(), len).into()
 }
 
+/// Starts writing back the cache lines of a range; durable after pmem_drain.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
@@ -97,11 +131,14 @@ pub unsafe extern "C" fn pmem_flush(addr: *const c_void, len: usize) {
     unsafe { CPU.flush(addr.cast(), len) }
 }
 
+/// Waits until everything flushed before is durable.
 #[unsafe(no_mangle)]
 pub extern "C" fn pmem_drain() {
     CPU.drain();
 }
 
+/// Makes a range of persistent memory durable: flush, then drain.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
@@ -110,11 +147,14 @@ pub unsafe extern "C" fn pmem_persist(addr: *const c_void, len: usize) {
     unsafe { CPU.persist(addr.cast(), len) }
 }
 
+/// Makes a range of any mapping durable with msync(2); 0, or -1 with errno.
 #[unsafe(no_mangle)]
 pub extern "C" fn pmem_msync(addr: *const c_void, len: usize) -> c_int {
     status(flush::msync(addr.addr(), len))
 }
 
+/// Flushes a range, even where the CPU flushes its caches on power failure.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
@@ -123,11 +163,14 @@ pub unsafe extern "C" fn pmem_deep_flush(addr: *const c_void, len: usize) {
     unsafe { flush::deep_flush(addr.cast(), len) }
 }
 
+/// Waits until a flushed range is in the memory's own persistence domain; 0, or -1 with errno.
 #[unsafe(no_mangle)]
 pub extern "C" fn pmem_deep_drain(addr: *const c_void, len: usize) -> c_int {
     status(flush::deep_drain(addr.addr(), len))
 }
 
+/// Deep flush, then deep drain; 0, or -1 with errno.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
@@ -137,11 +180,13 @@ pub unsafe extern "C" fn pmem_deep_persist(addr: *const c_void, len: usize) -> c
     pmem_deep_drain(addr, len)
 }
 
+/// 1 if the machine has a hardware drain instruction: always 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn pmem_has_hw_drain() -> c_int {
     0
 }
 
+/// 1 if CPU caches are flushed on power failure, 0 if not, -1 with errno.
 #[unsafe(no_mangle)]
 pub extern "C" fn pmem_has_auto_flush() -> c_int {
     match flush::has_auto_flush() {
@@ -182,116 +227,141 @@ unsafe fn fill(dst: *mut c_void, c: c_int, len: usize, flags: MemFlags) -> *mut 
     dst
 }
 
+/// memmove(3) to persistent memory, as PMEM_F_MEM_* flags say.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmem_memmove(
-    dst: *mut c_void,
+    pmemdest: *mut c_void,
     src: *const c_void,
     len: usize,
     flags: c_uint,
 ) -> *mut c_void {
     // SAFETY: by contract.
-    unsafe { copy(dst, src, len, MemFlags::from_bits_truncate(flags)) }
+    unsafe { copy(pmemdest, src, len, MemFlags::from_bits_truncate(flags)) }
 }
 
+/// memcpy(3) to persistent memory, as PMEM_F_MEM_* flags say.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmem_memcpy(
-    dst: *mut c_void,
+    pmemdest: *mut c_void,
     src: *const c_void,
     len: usize,
     flags: c_uint,
 ) -> *mut c_void {
     // SAFETY: by contract.
-    unsafe { copy(dst, src, len, MemFlags::from_bits_truncate(flags)) }
+    unsafe { copy(pmemdest, src, len, MemFlags::from_bits_truncate(flags)) }
 }
 
+/// memset(3) of persistent memory, as PMEM_F_MEM_* flags say.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmem_memset(dst: *mut c_void, c: c_int, len: usize, flags: c_uint) -> *mut c_void {
+pub unsafe extern "C" fn pmem_memset(
+    pmemdest: *mut c_void,
+    c: c_int,
+    len: usize,
+    flags: c_uint,
+) -> *mut c_void {
     // SAFETY: by contract.
-    unsafe { fill(dst, c, len, MemFlags::from_bits_truncate(flags)) }
+    unsafe { fill(pmemdest, c, len, MemFlags::from_bits_truncate(flags)) }
 }
 
+/// memmove(3), durable on return.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmem_memmove_persist(
-    dst: *mut c_void,
+    pmemdest: *mut c_void,
     src: *const c_void,
     len: usize,
 ) -> *mut c_void {
     // SAFETY: by contract.
-    unsafe { copy(dst, src, len, MemFlags::empty()) }
+    unsafe { copy(pmemdest, src, len, MemFlags::empty()) }
 }
 
+/// memcpy(3), durable on return.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmem_memcpy_persist(
-    dst: *mut c_void,
+    pmemdest: *mut c_void,
     src: *const c_void,
     len: usize,
 ) -> *mut c_void {
     // SAFETY: by contract.
-    unsafe { copy(dst, src, len, MemFlags::empty()) }
+    unsafe { copy(pmemdest, src, len, MemFlags::empty()) }
 }
 
+/// memset(3), durable on return.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmem_memset_persist(dst: *mut c_void, c: c_int, len: usize) -> *mut c_void {
+pub unsafe extern "C" fn pmem_memset_persist(pmemdest: *mut c_void, c: c_int, len: usize) -> *mut c_void {
     // SAFETY: by contract.
-    unsafe { fill(dst, c, len, MemFlags::empty()) }
+    unsafe { fill(pmemdest, c, len, MemFlags::empty()) }
 }
 
+/// memmove(3), durable after pmem_drain.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmem_memmove_nodrain(
-    dst: *mut c_void,
+    pmemdest: *mut c_void,
     src: *const c_void,
     len: usize,
 ) -> *mut c_void {
     // SAFETY: by contract.
-    unsafe { copy(dst, src, len, MemFlags::NODRAIN) }
+    unsafe { copy(pmemdest, src, len, MemFlags::NODRAIN) }
 }
 
+/// memcpy(3), durable after pmem_drain.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmem_memcpy_nodrain(
-    dst: *mut c_void,
+    pmemdest: *mut c_void,
     src: *const c_void,
     len: usize,
 ) -> *mut c_void {
     // SAFETY: by contract.
-    unsafe { copy(dst, src, len, MemFlags::NODRAIN) }
+    unsafe { copy(pmemdest, src, len, MemFlags::NODRAIN) }
 }
 
+/// memset(3), durable after pmem_drain.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmem_memset_nodrain(dst: *mut c_void, c: c_int, len: usize) -> *mut c_void {
+pub unsafe extern "C" fn pmem_memset_nodrain(pmemdest: *mut c_void, c: c_int, len: usize) -> *mut c_void {
     // SAFETY: by contract.
-    unsafe { fill(dst, c, len, MemFlags::NODRAIN) }
+    unsafe { fill(pmemdest, c, len, MemFlags::NODRAIN) }
 }
 
+/// NULL if the library has this version of the API, else why not.
 #[unsafe(no_mangle)]
-pub extern "C" fn pmem_check_version(major: c_uint, minor: c_uint) -> *const c_char {
-    if major != MAJOR {
-        errmsg::set(format_args!("libpmem major version mismatch (need {major}, found {MAJOR})"));
-    } else if minor > MINOR {
-        errmsg::set(format_args!("libpmem minor version mismatch (need {minor}, found {MINOR})"));
+pub extern "C" fn pmem_check_version(major_required: c_uint, minor_required: c_uint) -> *const c_char {
+    if major_required != MAJOR {
+        errmsg::set(format_args!("libpmem major version mismatch (need {major_required}, found {MAJOR})"));
+    } else if minor_required > MINOR {
+        errmsg::set(format_args!("libpmem minor version mismatch (need {minor_required}, found {MINOR})"));
     } else {
         return std::ptr::null();
     }
     errmsg::get()
 }
 
+/// The calling thread's last error message; "" before the first.
 #[unsafe(no_mangle)]
 pub extern "C" fn pmem_errormsg() -> *const c_char {
     errmsg::get()

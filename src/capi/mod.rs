@@ -6,6 +6,11 @@
 //! Pointer contract of all exports: a pool handle is NULL or that of an open
 //! pool; other pointers are valid for what the man page says, or NULL where it
 //! allows that. Exports refer to it as "the C contract".
+//!
+//! The public headers are generated from these files (`tools/headers`): C's
+//! names, a cast where a constant needs a type in C, and a first line of each
+//! comment that is written for C programmers.
+#![allow(clippy::identity_op, clippy::unnecessary_cast, non_camel_case_types)]
 
 pub mod action;
 pub mod atomic;

@@ -2,8 +2,14 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-use super::{fail, fail_file, oid_or_null};
+use super::base::PMEMobjpool;
+use super::{fail, fail_file, oid_or_null, set_errno};
 use crate::obj::{Oid, Pool};
+
+/// Smallest pool, in bytes.
+pub const PMEMOBJ_MIN_POOL: usize = (8 as usize) << 20;
+/// Smallest part of a pool set, in bytes.
+pub const PMEMOBJ_MIN_PART: usize = (2 as usize) << 20;
 
 /// A C string; NULL is EINVAL with PMDK's message.
 unsafe fn path_arg<'a>(path: *const c_char) -> Option<&'a CStr> {
@@ -21,6 +27,8 @@ unsafe fn bytes_arg<'a>(s: *const c_char) -> Option<&'a [u8]> {
     (!s.is_null()).then(|| unsafe { CStr::from_ptr(s) }.to_bytes())
 }
 
+/// Creates a pool; poolsize in bytes, 0 if the file exists with its size. NULL with errno on failure.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
@@ -29,7 +37,7 @@ pub unsafe extern "C" fn pmemobj_create(
     layout: *const c_char,
     poolsize: usize,
     mode: libc::mode_t,
-) -> *mut c_void {
+) -> *mut PMEMobjpool {
     if path.is_null() {
         fail(libc::EFAULT, format_args!("os_access \"\": {}", super::StrError(libc::EFAULT)));
         return std::ptr::null_mut();
@@ -37,7 +45,7 @@ pub unsafe extern "C" fn pmemobj_create(
     // SAFETY: the C contract; not NULL.
     let (path, layout) = unsafe { (CStr::from_ptr(path), bytes_arg(layout).unwrap_or(b"")) };
     match Pool::create(path, layout, poolsize as u64, mode) {
-        Ok(pool) => pool.handle(),
+        Ok(pool) => opened(pool),
         Err(e) => {
             fail_file(path, &e);
             std::ptr::null_mut()
@@ -45,20 +53,28 @@ pub unsafe extern "C" fn pmemobj_create(
     }
 }
 
+/// Opens a pool, whatever its layout if that is NULL. NULL with errno on failure.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_open(path: *const c_char, layout: *const c_char) -> *mut c_void {
+pub unsafe extern "C" fn pmemobj_open(path: *const c_char, layout: *const c_char) -> *mut PMEMobjpool {
     // SAFETY: the C contract.
     let (path, layout) = unsafe { (path_arg(path), bytes_arg(layout)) };
     let Some(path) = path else { return std::ptr::null_mut() };
     match Pool::open(path, layout) {
-        Ok(pool) => pool.handle(),
+        Ok(pool) => opened(pool),
         Err(e) => {
             fail_file(path, &e);
             std::ptr::null_mut()
         }
     }
+}
+
+/// As PMDK, without an errno left over: programs print it for failures of their own.
+fn opened(pool: &Pool) -> *mut c_void {
+    set_errno(0);
+    pool.handle()
 }
 
 unsafe extern "C" {
@@ -66,10 +82,12 @@ unsafe extern "C" {
     static mut _pobj_cache_invalidate: c_int;
 }
 
+/// Closes a pool.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_close(pop: *mut c_void) {
+pub unsafe extern "C" fn pmemobj_close(pop: *mut PMEMobjpool) {
     // SAFETY: the C contract.
     let Some(pool) = (unsafe { Pool::from_handle(pop) }) else { return };
     let (saved, uuid_lo) = (std::io::Error::last_os_error().raw_os_error().unwrap_or(0), pool.uuid_lo());
@@ -89,6 +107,8 @@ pub unsafe extern "C" fn pmemobj_close(pop: *mut c_void) {
     super::set_errno(saved);
 }
 
+/// 1 if the pool is consistent, 0 if it is not, -1 if it cannot be checked.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
@@ -97,7 +117,10 @@ pub unsafe extern "C" fn pmemobj_check(path: *const c_char, layout: *const c_cha
     let (path, layout) = unsafe { (path_arg(path), bytes_arg(layout)) };
     let Some(path) = path else { return -1 };
     match Pool::check(path, layout) {
-        Ok(Ok(())) => 1,
+        Ok(Ok(())) => {
+            set_errno(0);
+            1
+        }
         Ok(Err(e)) => {
             fail_file(path, &e);
             0
@@ -109,19 +132,23 @@ pub unsafe extern "C" fn pmemobj_check(path: *const c_char, layout: *const c_cha
     }
 }
 
+/// The root object, allocated or grown to size as needed; OID_NULL with errno on failure.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_root(pop: *mut c_void, size: usize) -> Oid {
+pub unsafe extern "C" fn pmemobj_root(pop: *mut PMEMobjpool, size: usize) -> Oid {
     // SAFETY: the C contract.
     unsafe { pmemobj_root_construct(pop, size, None, std::ptr::null_mut()) }
 }
 
+/// pmemobj_root with a constructor for what is new.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_root_construct(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     size: usize,
     constructor: super::atomic::CConstructor,
     arg: *mut c_void,
@@ -137,28 +164,34 @@ pub unsafe extern "C" fn pmemobj_root_construct(
     })
 }
 
+/// The size of the root object in bytes; 0 if there is none.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_root_size(pop: *mut c_void) -> usize {
+pub unsafe extern "C" fn pmemobj_root_size(pop: *mut PMEMobjpool) -> usize {
     // SAFETY: the C contract.
     unsafe { Pool::from_handle(pop) }.map_or(0, |pool| pool.root_size() as usize)
 }
 
+/// Keeps a volatile pointer with an open pool.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_set_user_data(pop: *mut c_void, data: *mut c_void) {
+pub unsafe extern "C" fn pmemobj_set_user_data(pop: *mut PMEMobjpool, data: *mut c_void) {
     // SAFETY: the C contract.
     if let Some(pool) = unsafe { Pool::from_handle(pop) } {
         pool.set_user_data(data);
     }
 }
 
+/// The pointer kept with an open pool; NULL at first.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_get_user_data(pop: *mut c_void) -> *mut c_void {
+pub unsafe extern "C" fn pmemobj_get_user_data(pop: *mut PMEMobjpool) -> *mut c_void {
     // SAFETY: the C contract.
     unsafe { Pool::from_handle(pop) }.map_or(std::ptr::null_mut(), Pool::user_data)
 }

@@ -6,7 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use libc::timespec;
 
+use super::base::PMEMobjpool;
 use crate::obj::{Pool, sync};
+
+// 64 bytes whose use `sync` knows.
+pub type PMEMmutex = c_void;
+pub type PMEMrwlock = c_void;
+pub type PMEMcond = c_void;
 
 // What libc's crate leaves out.
 unsafe extern "C" {
@@ -47,106 +53,132 @@ unsafe fn zero(pop: *mut c_void, lock: *mut c_void) {
     }
 }
 
+/// Makes the lock unlocked, as zeroed memory is.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_mutex_zero(pop: *mut c_void, mutexp: *mut c_void) {
+pub unsafe extern "C" fn pmemobj_mutex_zero(pop: *mut PMEMobjpool, mutexp: *mut PMEMmutex) {
     // SAFETY: the C contract.
     unsafe { zero(pop, mutexp) }
 }
 
+/// pthread_mutex_lock(3): 0 or an error number.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_mutex_lock(pop: *mut c_void, mutexp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pmemobj_mutex_lock(pop: *mut PMEMobjpool, mutexp: *mut PMEMmutex) -> c_int {
     // SAFETY: the C contract; the object is initialised.
     unsafe { with(pop, mutexp, sync::init_mutex, |x| libc::pthread_mutex_lock(x)) }
 }
 
+/// pthread_mutex_trylock(3).
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_mutex_trylock(pop: *mut c_void, mutexp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pmemobj_mutex_trylock(pop: *mut PMEMobjpool, mutexp: *mut PMEMmutex) -> c_int {
     // SAFETY: the C contract; the object is initialised.
     unsafe { with(pop, mutexp, sync::init_mutex, |x| libc::pthread_mutex_trylock(x)) }
 }
 
+/// pthread_mutex_unlock(3).
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_mutex_unlock(pop: *mut c_void, mutexp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pmemobj_mutex_unlock(pop: *mut PMEMobjpool, mutexp: *mut PMEMmutex) -> c_int {
     // SAFETY: the C contract; the object is initialised.
     unsafe { with(pop, mutexp, sync::init_mutex, |x| libc::pthread_mutex_unlock(x)) }
 }
 
+/// Makes the lock unlocked, as zeroed memory is.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_rwlock_zero(pop: *mut c_void, rwlockp: *mut c_void) {
+pub unsafe extern "C" fn pmemobj_rwlock_zero(pop: *mut PMEMobjpool, rwlockp: *mut PMEMrwlock) {
     // SAFETY: the C contract.
     unsafe { zero(pop, rwlockp) }
 }
 
+/// pthread_rwlock_rdlock(3): 0 or an error number.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_rwlock_rdlock(pop: *mut c_void, rwlockp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pmemobj_rwlock_rdlock(pop: *mut PMEMobjpool, rwlockp: *mut PMEMrwlock) -> c_int {
     // SAFETY: the C contract; the object is initialised.
     unsafe { with(pop, rwlockp, sync::init_rwlock, |x| libc::pthread_rwlock_rdlock(x)) }
 }
 
+/// pthread_rwlock_wrlock(3).
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_rwlock_wrlock(pop: *mut c_void, rwlockp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pmemobj_rwlock_wrlock(pop: *mut PMEMobjpool, rwlockp: *mut PMEMrwlock) -> c_int {
     // SAFETY: the C contract; the object is initialised.
     unsafe { with(pop, rwlockp, sync::init_rwlock, |x| libc::pthread_rwlock_wrlock(x)) }
 }
 
+/// pthread_rwlock_tryrdlock(3).
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_rwlock_tryrdlock(pop: *mut c_void, rwlockp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pmemobj_rwlock_tryrdlock(pop: *mut PMEMobjpool, rwlockp: *mut PMEMrwlock) -> c_int {
     // SAFETY: the C contract; the object is initialised.
     unsafe { with(pop, rwlockp, sync::init_rwlock, |x| libc::pthread_rwlock_tryrdlock(x)) }
 }
 
+/// pthread_rwlock_trywrlock(3).
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_rwlock_trywrlock(pop: *mut c_void, rwlockp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pmemobj_rwlock_trywrlock(pop: *mut PMEMobjpool, rwlockp: *mut PMEMrwlock) -> c_int {
     // SAFETY: the C contract; the object is initialised.
     unsafe { with(pop, rwlockp, sync::init_rwlock, |x| libc::pthread_rwlock_trywrlock(x)) }
 }
 
+/// pthread_rwlock_unlock(3).
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_rwlock_unlock(pop: *mut c_void, rwlockp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pmemobj_rwlock_unlock(pop: *mut PMEMobjpool, rwlockp: *mut PMEMrwlock) -> c_int {
     // SAFETY: the C contract; the object is initialised.
     unsafe { with(pop, rwlockp, sync::init_rwlock, |x| libc::pthread_rwlock_unlock(x)) }
 }
 
+/// Makes the condition one that nobody waits for, as zeroed memory is.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_cond_zero(pop: *mut c_void, condp: *mut c_void) {
+pub unsafe extern "C" fn pmemobj_cond_zero(pop: *mut PMEMobjpool, condp: *mut PMEMcond) {
     // SAFETY: the C contract.
     unsafe { zero(pop, condp) }
 }
 
+/// pthread_cond_broadcast(3): 0 or an error number.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_cond_broadcast(pop: *mut c_void, condp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pmemobj_cond_broadcast(pop: *mut PMEMobjpool, condp: *mut PMEMcond) -> c_int {
     // SAFETY: the C contract; the object is initialised.
     unsafe { with(pop, condp, sync::init_cond, |x| libc::pthread_cond_broadcast(x)) }
 }
 
+/// pthread_cond_signal(3).
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn pmemobj_cond_signal(pop: *mut c_void, condp: *mut c_void) -> c_int {
+pub unsafe extern "C" fn pmemobj_cond_signal(pop: *mut PMEMobjpool, condp: *mut PMEMcond) -> c_int {
     // SAFETY: the C contract; the object is initialised.
     unsafe { with(pop, condp, sync::init_cond, |x| libc::pthread_cond_signal(x)) }
 }
@@ -155,8 +187,8 @@ pub unsafe extern "C" fn pmemobj_cond_signal(pop: *mut c_void, condp: *mut c_voi
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_mutex_timedlock(
-    pop: *mut c_void,
-    mutexp: *mut c_void,
+    pop: *mut PMEMobjpool,
+    mutexp: *mut PMEMmutex,
     abs_timeout: *const timespec,
 ) -> c_int {
     // SAFETY: the C contract; the object is initialised.
@@ -167,8 +199,8 @@ pub unsafe extern "C" fn pmemobj_mutex_timedlock(
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_rwlock_timedrdlock(
-    pop: *mut c_void,
-    rwlockp: *mut c_void,
+    pop: *mut PMEMobjpool,
+    rwlockp: *mut PMEMrwlock,
     abs_timeout: *const timespec,
 ) -> c_int {
     // SAFETY: the C contract; the object is initialised.
@@ -179,8 +211,8 @@ pub unsafe extern "C" fn pmemobj_rwlock_timedrdlock(
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_rwlock_timedwrlock(
-    pop: *mut c_void,
-    rwlockp: *mut c_void,
+    pop: *mut PMEMobjpool,
+    rwlockp: *mut PMEMrwlock,
     abs_timeout: *const timespec,
 ) -> c_int {
     // SAFETY: the C contract; the object is initialised.
@@ -191,9 +223,9 @@ pub unsafe extern "C" fn pmemobj_rwlock_timedwrlock(
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_cond_wait(
-    pop: *mut c_void,
-    condp: *mut c_void,
-    mutexp: *mut c_void,
+    pop: *mut PMEMobjpool,
+    condp: *mut PMEMcond,
+    mutexp: *mut PMEMmutex,
 ) -> c_int {
     // SAFETY: the C contract; both objects are initialised.
     unsafe {
@@ -207,9 +239,9 @@ pub unsafe extern "C" fn pmemobj_cond_wait(
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_cond_timedwait(
-    pop: *mut c_void,
-    condp: *mut c_void,
-    mutexp: *mut c_void,
+    pop: *mut PMEMobjpool,
+    condp: *mut PMEMcond,
+    mutexp: *mut PMEMmutex,
     abs_timeout: *const timespec,
 ) -> c_int {
     // SAFETY: the C contract; both objects are initialised.
@@ -226,7 +258,7 @@ pub unsafe extern "C" fn pmemobj_cond_timedwait(
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_volatile(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     vlt: *mut c_void,
     ptr: *mut c_void,
     _size: usize,

@@ -5,7 +5,14 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
+use libc::wchar_t;
+
 use super::atomic::{XALLOC_FLAGS, pool_arg, request};
+use super::base::{
+    POBJ_FLAG_ASSUME_INITIALIZED, POBJ_FLAG_NO_FLUSH, POBJ_FLAG_NO_SNAPSHOT, POBJ_FLAG_TX_NO_ABORT,
+    POBJ_XALLOC_ARENA_MASK, POBJ_XALLOC_CLASS_MASK, POBJ_XALLOC_NO_ABORT, POBJ_XALLOC_NO_FLUSH,
+    POBJ_XALLOC_ZERO,
+};
 use super::{fail, set_errno};
 use crate::obj::{Oid, Pool, RawAction, Request, sync};
 use crate::tx::{AddRange, Callback, Ended, Env, Error, FAILURE_RETURN, Lock, LockKind, Stage, Transaction};
@@ -43,16 +50,154 @@ impl Step {
     }
 }
 
-/// `POBJ_XADD_*`; the other families use `NO_ABORT` alone.
-const NO_FLUSH: u64 = 1 << 1;
-const NO_SNAPSHOT: u64 = 1 << 2;
-const ASSUME_INITIALIZED: u64 = 1 << 3;
-const NO_ABORT: u64 = 1 << 4;
-const XADD_FLAGS: u64 = NO_FLUSH | NO_SNAPSHOT | ASSUME_INITIALIZED | NO_ABORT;
+/// Flags of pmemobj_tx_xalloc.
+pub const POBJ_TX_XALLOC_VALID_FLAGS: u64 = POBJ_XALLOC_ZERO
+    | POBJ_XALLOC_NO_FLUSH
+    | POBJ_XALLOC_ARENA_MASK
+    | POBJ_XALLOC_CLASS_MASK
+    | POBJ_XALLOC_NO_ABORT;
 
-/// `enum pobj_tx_param`.
-const PARAM_MUTEX: c_int = 1;
-const PARAM_RWLOCK: c_int = 2;
+/// Flags of pmemobj_tx_xadd_range and pmemobj_tx_xadd_range_direct.
+pub const POBJ_XADD_NO_FLUSH: u64 = POBJ_FLAG_NO_FLUSH;
+pub const POBJ_XADD_NO_SNAPSHOT: u64 = POBJ_FLAG_NO_SNAPSHOT;
+pub const POBJ_XADD_ASSUME_INITIALIZED: u64 = POBJ_FLAG_ASSUME_INITIALIZED;
+pub const POBJ_XADD_NO_ABORT: u64 = POBJ_FLAG_TX_NO_ABORT;
+pub const POBJ_XADD_VALID_FLAGS: u64 =
+    POBJ_XADD_NO_FLUSH | POBJ_XADD_NO_SNAPSHOT | POBJ_XADD_ASSUME_INITIALIZED | POBJ_XADD_NO_ABORT;
+
+/// Flags of the other pmemobj_tx_x functions: fail without aborting.
+pub const POBJ_XLOCK_NO_ABORT: u64 = POBJ_FLAG_TX_NO_ABORT;
+pub const POBJ_XLOCK_VALID_FLAGS: u64 = POBJ_XLOCK_NO_ABORT;
+pub const POBJ_XFREE_NO_ABORT: u64 = POBJ_FLAG_TX_NO_ABORT;
+pub const POBJ_XFREE_VALID_FLAGS: u64 = POBJ_XFREE_NO_ABORT;
+pub const POBJ_XPUBLISH_NO_ABORT: u64 = POBJ_FLAG_TX_NO_ABORT;
+pub const POBJ_XPUBLISH_VALID_FLAGS: u64 = POBJ_XPUBLISH_NO_ABORT;
+pub const POBJ_XLOG_APPEND_BUFFER_NO_ABORT: u64 = POBJ_FLAG_TX_NO_ABORT;
+pub const POBJ_XLOG_APPEND_BUFFER_VALID_FLAGS: u64 = POBJ_XLOG_APPEND_BUFFER_NO_ABORT;
+
+// Their short names here.
+const NO_FLUSH: u64 = POBJ_FLAG_NO_FLUSH;
+const NO_SNAPSHOT: u64 = POBJ_FLAG_NO_SNAPSHOT;
+const NO_ABORT: u64 = POBJ_FLAG_TX_NO_ABORT;
+const XADD_FLAGS: u64 = POBJ_XADD_VALID_FLAGS;
+
+/// Where the calling thread's transaction is.
+#[repr(C)]
+pub enum pobj_tx_stage {
+    /// no transaction
+    TX_STAGE_NONE,
+    /// in progress
+    TX_STAGE_WORK,
+    /// committed
+    TX_STAGE_ONCOMMIT,
+    /// aborted, or failed to begin
+    TX_STAGE_ONABORT,
+    /// about to end, either way
+    TX_STAGE_FINALLY,
+    MAX_TX_STAGE,
+}
+
+/// Parameters of pmemobj_tx_begin, each followed by what it names.
+#[repr(C)]
+pub enum pobj_tx_param {
+    /// end of the parameters
+    TX_PARAM_NONE,
+    /// PMEMmutex *
+    TX_PARAM_MUTEX,
+    /// PMEMrwlock *
+    TX_PARAM_RWLOCK,
+    /// pmemobj_tx_callback, void *
+    TX_PARAM_CB,
+}
+
+/// The logs of a transaction.
+#[repr(C)]
+pub enum pobj_log_type {
+    /// of snapshots: the undo log
+    TX_LOG_TYPE_SNAPSHOT,
+    /// of allocations and other actions: the redo log
+    TX_LOG_TYPE_INTENT,
+}
+
+/// What a failing function of a transaction does.
+#[repr(C)]
+pub enum pobj_tx_failure_behavior {
+    /// aborts
+    POBJ_TX_FAILURE_ABORT,
+    /// returns an error
+    POBJ_TX_FAILURE_RETURN,
+}
+
+// The enums as C passes them: any value.
+type TxStage = c_int;
+type TxParam = c_int;
+type LogType = c_int;
+type FailureBehavior = c_int;
+
+const PARAM_MUTEX: c_int = pobj_tx_param::TX_PARAM_MUTEX as c_int;
+const PARAM_RWLOCK: c_int = pobj_tx_param::TX_PARAM_RWLOCK as c_int;
+
+// In shim.c. A function that fails aborts the transaction, and continues where
+// pmemobj_tx_begin's environment says, unless it is told to return an error.
+unsafe extern "C" {
+    /// Takes a lock until the end of the outermost transaction; 0 or an error number.
+    pub fn pmemobj_tx_lock(r#type: TxParam, lockp: *mut c_void) -> c_int;
+    /// pmemobj_tx_lock with POBJ_XLOCK_NO_ABORT.
+    pub fn pmemobj_tx_xlock(r#type: TxParam, lockp: *mut c_void, flags: u64) -> c_int;
+    /// Aborts the current transaction: everything is as before it.
+    pub fn pmemobj_tx_abort(errnum: c_int);
+    /// Commits the current transaction.
+    pub fn pmemobj_tx_commit();
+    /// Ends the current transaction after its last stage; 0 or the error number that aborted it.
+    pub fn pmemobj_tx_end() -> c_int;
+    /// Goes on to the next stage; commits if that is what comes next.
+    pub fn pmemobj_tx_process();
+    /// Snapshots size bytes of an object from off on; 0 or an error number.
+    pub fn pmemobj_tx_add_range(oid: Oid, off: u64, size: usize) -> c_int;
+    /// pmemobj_tx_add_range with POBJ_XADD_* flags.
+    pub fn pmemobj_tx_xadd_range(oid: Oid, off: u64, size: usize, flags: u64) -> c_int;
+    /// Snapshots size bytes at an address; 0 or an error number.
+    pub fn pmemobj_tx_add_range_direct(ptr: *const c_void, size: usize) -> c_int;
+    /// pmemobj_tx_add_range_direct with POBJ_XADD_* flags.
+    pub fn pmemobj_tx_xadd_range_direct(ptr: *const c_void, size: usize, flags: u64) -> c_int;
+    /// Allocates an object; OID_NULL with errno on failure.
+    pub fn pmemobj_tx_alloc(size: usize, type_num: u64) -> Oid;
+    /// pmemobj_tx_alloc with POBJ_XALLOC_* flags, POBJ_CLASS_ID and POBJ_ARENA_ID.
+    pub fn pmemobj_tx_xalloc(size: usize, type_num: u64, flags: u64) -> Oid;
+    /// Allocates a zeroed object.
+    pub fn pmemobj_tx_zalloc(size: usize, type_num: u64) -> Oid;
+    /// Resizes an object, which may move; OID_NULL with errno on failure.
+    pub fn pmemobj_tx_realloc(oid: Oid, size: usize, type_num: u64) -> Oid;
+    /// pmemobj_tx_realloc that zeroes the bytes gained.
+    pub fn pmemobj_tx_zrealloc(oid: Oid, size: usize, type_num: u64) -> Oid;
+    /// Allocates a copy of a string.
+    pub fn pmemobj_tx_strdup(s: *const c_char, type_num: u64) -> Oid;
+    /// pmemobj_tx_strdup with POBJ_XALLOC_* flags.
+    pub fn pmemobj_tx_xstrdup(s: *const c_char, type_num: u64, flags: u64) -> Oid;
+    /// Allocates a copy of a wide string.
+    pub fn pmemobj_tx_wcsdup(s: *const wchar_t, type_num: u64) -> Oid;
+    /// pmemobj_tx_wcsdup with POBJ_XALLOC_* flags.
+    pub fn pmemobj_tx_xwcsdup(s: *const wchar_t, type_num: u64, flags: u64) -> Oid;
+    /// Frees an object when the transaction commits; 0 or an error number.
+    pub fn pmemobj_tx_free(oid: Oid) -> c_int;
+    /// pmemobj_tx_free with POBJ_XFREE_NO_ABORT.
+    pub fn pmemobj_tx_xfree(oid: Oid, flags: u64) -> c_int;
+    /// Gives a log memory of the pool to grow into; 0 or an error number.
+    pub fn pmemobj_tx_log_append_buffer(r#type: LogType, addr: *mut c_void, size: usize) -> c_int;
+    /// pmemobj_tx_log_append_buffer with POBJ_XLOG_APPEND_BUFFER_NO_ABORT.
+    pub fn pmemobj_tx_xlog_append_buffer(
+        r#type: LogType,
+        addr: *mut c_void,
+        size: usize,
+        flags: u64,
+    ) -> c_int;
+    /// Lets a log grow by itself (the default) or not; 0 or an error number.
+    pub fn pmemobj_tx_log_auto_alloc(r#type: LogType, on_off: c_int) -> c_int;
+    /// Bytes of buffers that snapshots of these sizes need; SIZE_MAX with errno on failure.
+    pub fn pmemobj_tx_log_snapshots_max_size(sizes: *mut usize, nsizes: usize) -> usize;
+    /// Bytes of buffers that so many allocations and frees need; SIZE_MAX with errno on failure.
+    pub fn pmemobj_tx_log_intents_max_size(nintents: usize) -> usize;
+}
 
 /// Ends the process, silently as PMDK does, when a transactional function is
 /// called in a stage that does not allow it.
@@ -310,14 +455,16 @@ extern "C" fn pmem_rs_tx_end(step: &mut Step) -> c_int {
     }
 }
 
+/// The stage of the calling thread's transaction.
 #[unsafe(no_mangle)]
-extern "C" fn pmemobj_tx_stage() -> c_int {
+pub extern "C" fn pmemobj_tx_stage() -> TxStage {
     // SAFETY: as in `working`.
     unsafe { Transaction::current() }.map_or(Stage::None, |t| t.stage()) as c_int
 }
 
+/// The error number of the calling thread's last transaction.
 #[unsafe(no_mangle)]
-extern "C" fn pmemobj_tx_errno() -> c_int {
+pub extern "C" fn pmemobj_tx_errno() -> c_int {
     // SAFETY: as in `working`.
     unsafe { Transaction::current() }.map_or(0, |t| t.error())
 }
@@ -331,23 +478,27 @@ fn staged() -> &'static mut Transaction {
     t
 }
 
+/// Keeps a pointer with the current transaction.
 #[unsafe(no_mangle)]
-extern "C" fn pmemobj_tx_set_user_data(data: *mut c_void) {
+pub extern "C" fn pmemobj_tx_set_user_data(data: *mut c_void) {
     staged().set_user_data(data);
 }
 
+/// The pointer kept with the current transaction; NULL at first.
 #[unsafe(no_mangle)]
-extern "C" fn pmemobj_tx_get_user_data() -> *mut c_void {
+pub extern "C" fn pmemobj_tx_get_user_data() -> *mut c_void {
     staged().user_data()
 }
 
+/// What failing functions do in the current and nested transactions from here on.
 #[unsafe(no_mangle)]
-extern "C" fn pmemobj_tx_set_failure_behavior(behavior: c_int) {
+pub extern "C" fn pmemobj_tx_set_failure_behavior(behavior: FailureBehavior) {
     working().set_failure(behavior);
 }
 
+/// What failing functions do in the current transaction.
 #[unsafe(no_mangle)]
-extern "C" fn pmemobj_tx_get_failure_behavior() -> c_int {
+pub extern "C" fn pmemobj_tx_get_failure_behavior() -> FailureBehavior {
     working().failure()
 }
 

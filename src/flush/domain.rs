@@ -25,6 +25,9 @@ enum Kind {
     Cpu,
     /// Page cache: ranges are collected and synced at the next drain.
     PageCache,
+    /// Kept by the recorder, for crash tests.
+    #[cfg(feature = "recorder")]
+    Recorded,
 }
 
 /// How the stores to one mapping become durable. One byte, copied freely.
@@ -45,6 +48,11 @@ impl Domain {
         Domain { kind: Kind::PageCache }
     }
 
+    #[cfg(feature = "recorder")]
+    pub const fn recorded() -> Domain {
+        Domain { kind: Kind::Recorded }
+    }
+
     pub fn is_pmem(self) -> bool {
         self.kind == Kind::Cpu
     }
@@ -55,11 +63,14 @@ impl Domain {
     /// # Safety
     /// The range is mapped.
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub unsafe fn flush(self, addr: *const u8, len: usize) {
         match self.kind {
             // SAFETY: by contract.
             Kind::Cpu => unsafe { Engine::peek().flush(addr, len) },
             Kind::PageCache => pending::add(addr.addr(), len),
+            #[cfg(feature = "recorder")]
+            Kind::Recorded => super::recorder::flush(addr.addr(), len),
         }
     }
 
@@ -68,10 +79,13 @@ impl Domain {
     /// The CPU's fence is not spared where CLFLUSH, ordered by itself, is the
     /// flush instruction: there it costs little, and it orders streamed stores.
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub fn drain(self) {
         match self.kind {
             Kind::Cpu => fence(),
             Kind::PageCache => pending::drain(),
+            #[cfg(feature = "recorder")]
+            Kind::Recorded => super::recorder::drain(),
         }
     }
 
@@ -80,6 +94,7 @@ impl Domain {
     /// # Safety
     /// The range is mapped.
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub unsafe fn persist(self, addr: *const u8, len: usize) {
         // SAFETY: by contract.
         unsafe { self.flush(addr, len) };
@@ -92,10 +107,11 @@ impl Domain {
     /// # Safety
     /// `dst` is writable and `src` readable for `len` bytes.
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub unsafe fn copy(self, dst: *mut u8, src: *const u8, len: usize, flags: MemFlags) {
         // SAFETY: by contract.
         let store = |flags| unsafe { copy::copy(dst, src, len, flags) };
-        if self.is_pmem() { store(flags) } else { page_cached(dst, len, flags, store) }
+        if self.is_pmem() { store(flags) } else { self.cached(dst, len, flags, store) }
     }
 
     /// memset, flushed unless `NOFLUSH`; never drains. Aligned 8-byte words
@@ -104,19 +120,22 @@ impl Domain {
     /// # Safety
     /// `dst` is writable for `len` bytes.
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub unsafe fn fill(self, dst: *mut u8, byte: u8, len: usize, flags: MemFlags) {
         // SAFETY: by contract.
         let store = |flags| unsafe { copy::fill(dst, byte, len, flags) };
-        if self.is_pmem() { store(flags) } else { page_cached(dst, len, flags, store) }
+        if self.is_pmem() { store(flags) } else { self.cached(dst, len, flags, store) }
     }
-}
 
-/// A bulk store to the page cache: cached, and its range remembered
-/// afterwards, because remembering may sync at once.
-#[inline(never)]
-fn page_cached(dst: *const u8, len: usize, flags: MemFlags, store: impl FnOnce(MemFlags)) {
-    store(flags | MemFlags::NOFLUSH);
-    if !flags.contains(MemFlags::NOFLUSH) {
-        pending::add(dst.addr(), len);
+    /// A bulk store to the page cache: cached, and its range remembered
+    /// afterwards, because remembering may sync at once.
+    #[inline(never)]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    fn cached(self, dst: *const u8, len: usize, flags: MemFlags, store: impl FnOnce(MemFlags)) {
+        store(flags | MemFlags::NOFLUSH);
+        if !flags.contains(MemFlags::NOFLUSH) {
+            // SAFETY: just written.
+            unsafe { self.flush(dst, len) };
+        }
     }
 }

@@ -18,6 +18,8 @@ mod map;
 mod pending;
 mod place;
 mod platform;
+#[cfg(feature = "recorder")]
+pub mod recorder;
 mod sync;
 mod sysfs;
 mod track;

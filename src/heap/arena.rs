@@ -108,7 +108,7 @@ impl Heap {
     fn reserve_huge(&self, size: u64) -> Result<Block, Error> {
         let header = HeaderType::Compact;
         let chunks = (size + header.size()).div_ceil(CHUNK) as u32;
-        let (z, chunk) = self.reserve_chunks(chunks, None).ok_or(Error::Full(size))?;
+        let (z, chunk) = self.reserve_chunks(chunks, header, None).ok_or(Error::Full(size))?;
         Ok(Block {
             start: self.zones[z as usize].chunk(chunk),
             size: chunks as u64 * CHUNK,
@@ -122,9 +122,9 @@ impl Heap {
     /// Chunks from the free blocks, from zones not yet looked at, and at last
     /// from runs that became empty. `locked` is the arena whose lock the
     /// caller holds.
-    fn reserve_chunks(&self, chunks: u32, locked: Option<usize>) -> Option<(u32, u32)> {
+    fn reserve_chunks(&self, chunks: u32, header: HeaderType, locked: Option<usize>) -> Option<(u32, u32)> {
         loop {
-            if let Some(found) = self.free_blocks().reserve(&self.region, &self.zones, chunks) {
+            if let Some(found) = self.free_blocks().reserve(&self.region, &self.zones, chunks, header) {
                 return Some(found);
             }
             if !self.scan_next_zone() {
@@ -132,7 +132,7 @@ impl Heap {
             }
         }
         self.reclaim_empty_runs(locked);
-        self.free_blocks().reserve(&self.region, &self.zones, chunks)
+        self.free_blocks().reserve(&self.region, &self.zones, chunks, header)
     }
 
     fn reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
@@ -270,8 +270,8 @@ impl Heap {
     fn new_run(&self, class: u8, locked: Option<usize>) -> *mut RunMap {
         let Some(g) = self.classes.get(class).map(|c| c.run) else { return null_mut() };
         let found = match locked {
-            None => self.free_blocks().reserve(&self.region, &self.zones, g.chunks),
-            Some(_) => self.reserve_chunks(g.chunks, locked),
+            None => self.free_blocks().reserve(&self.region, &self.zones, g.chunks, g.header()),
+            Some(_) => self.reserve_chunks(g.chunks, g.header(), locked),
         };
         let Some((z, chunk)) = found else { return null_mut() };
         let zone = &self.zones[z as usize];

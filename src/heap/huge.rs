@@ -1,6 +1,6 @@
 //! Free blocks of whole chunks: finding, splitting, coalescing.
 
-use super::layout::{ChunkHeader, FOOTER, FREE};
+use super::layout::{ChunkHeader, FOOTER, FREE, HeaderType};
 use super::zone::Zone;
 use crate::pool::Region;
 
@@ -52,8 +52,15 @@ impl FreeBlocks {
     }
 
     /// Reserves a block of exactly `size` chunks, split from a larger one if
-    /// need be: zone and chunk.
-    pub fn reserve(&mut self, region: &Region, zones: &[Zone], size: u32) -> Option<(u32, u32)> {
+    /// need be: zone and chunk. Its header, still that of a free block, says
+    /// by `header` where the data of the object to come will start.
+    pub fn reserve(
+        &mut self,
+        region: &Region,
+        zones: &[Zone],
+        size: u32,
+        header: HeaderType,
+    ) -> Option<(u32, u32)> {
         let (z, chunk, have) = self.take(size)?;
         let zone = zones.get(z as usize)?;
         if have > size {
@@ -62,8 +69,14 @@ impl FreeBlocks {
             // its own.
             zone.persist_free(region, chunk + size, have - size);
             // Durable before the right part can be allocated, by whomever.
-            zone.persist_free(region, chunk, size);
+            zone.persist_header(region, chunk, ChunkHeader { kind: FREE, flags: header.flags(), size });
+            zone.set_footer(region, chunk, size);
             self.insert(z, chunk + size, have - size);
+        } else if HeaderType::of_flags(zone.header(region, chunk).flags) != header {
+            // Only for whoever looks at the reserved block: either header is
+            // that of the free block which a crash makes of it.
+            let free = ChunkHeader { kind: FREE, flags: header.flags(), size };
+            region.store(zone.header_at(chunk), free.pack());
         }
         Some((z, chunk))
     }

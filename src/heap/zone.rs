@@ -139,11 +139,13 @@ impl Zone {
     }
 
     /// Stores a chunk header, durable on return.
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub fn persist_header(&self, region: &Region, c: u32, h: ChunkHeader) {
         region.persist_word(self.header_at(c), h.pack());
     }
 
     /// Makes a block of `size` chunks free, durable on return, then its footer.
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub fn persist_free(&self, region: &Region, c: u32, size: u32) {
         self.persist_header(region, c, ChunkHeader { kind: FREE, flags: 0, size });
         self.set_footer(region, c, size);
@@ -164,6 +166,7 @@ impl Zone {
         (w as u32, (w >> 32) as u32)
     }
 
+    #[cfg_attr(feature = "recorder", track_caller)]
     fn persist_size(&self, region: &Region) {
         region.persist_word(self.start, (self.chunks as u64) << 32 | ZONE_MAGIC as u64);
     }

@@ -85,6 +85,7 @@ impl Pool {
 
     /// Object header, and all that was flushed before, durable before the
     /// block can become allocated.
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub(super) fn persist_header(&self, b: &Block) {
         let region = self.heap.region();
         if b.header != HeaderType::None {
@@ -153,6 +154,7 @@ impl Pool {
 
     /// Zeroes a new block from `zero_from` on, copies what fits of the old
     /// one over it, and makes both and the new header durable.
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub(super) fn move_content(&self, old: &Block, new: &Block, size: u64, zero_from: Option<u64>) {
         let region = self.heap.region();
         if let Some(from) = zero_from.filter(|&from| from < new.usable()) {

@@ -24,7 +24,6 @@ impl Pool {
     /// Creates a pool of `size` bytes, or in an existing empty file if that
     /// is 0. A failure leaves no new file and no change in an existing one.
     pub fn create(path: &CStr, layout: &[u8], size: u64, mode: u32) -> Result<&'static Pool> {
-        let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
         let options = CreateOptions {
             size,
             mode,
@@ -32,7 +31,13 @@ impl Pool {
             allocate: globals::is_on(&globals::FALLOCATE_AT_CREATE),
             identity: None,
         };
-        let mut creation = pool::create(path, layout, &options)?;
+        Pool::create_with(path, layout, &options)
+    }
+
+    /// As [`Pool::create`], with a say in features and identity.
+    pub fn create_with(path: &CStr, layout: &[u8], options: &CreateOptions) -> Result<&'static Pool> {
+        let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
+        let mut creation = pool::create(path, layout, options)?;
         let (region, g) = (creation.region(), creation.geometry());
         if globals::is_on(&globals::PREFAULT_AT_CREATE) {
             prefault(&region);
@@ -59,12 +64,14 @@ impl Pool {
 
     /// Opens and, if need be, recovers a pool.
     pub fn open(path: &CStr, layout: Option<&[u8]>) -> Result<&'static Pool> {
+        let private = globals::is_on(&globals::COPY_ON_WRITE_AT_OPEN);
+        Pool::open_with(path, layout, OpenOptions { private })
+    }
+
+    /// As [`Pool::open`]; privately, nothing reaches the file.
+    pub fn open_with(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<&'static Pool> {
         let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
-        let mut file = pool::open(
-            path,
-            layout,
-            OpenOptions { private: globals::is_on(&globals::COPY_ON_WRITE_AT_OPEN) },
-        )?;
+        let mut file = pool::open(path, layout, o)?;
         if globals::is_on(&globals::PREFAULT_AT_OPEN) {
             prefault(&file.region());
         }

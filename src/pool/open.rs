@@ -34,6 +34,10 @@ pub(super) fn map(file: &File, size: u64, private: bool) -> Result<(Mapping, Reg
         Mapping::file(file.fd(), len, private).map_err(|e| Error::Os { call: "mmap", errno: e.errno() })?;
     let pmem = forced() == Some(true) || mapping.is_sync();
     let domain = if pmem { Domain::cpu() } else { Domain::page_cache() };
+    #[cfg(feature = "recorder")]
+    let recorded = !private && crate::flush::recorder::attach(mapping.addr(), len, file.fd());
+    #[cfg(feature = "recorder")]
+    let domain = if recorded { Domain::recorded() } else { domain };
     // SAFETY: mapped read-write, page aligned; the mapping is kept with the region.
     let region = unsafe { Region::new(mapping.addr(), len, domain) };
     Ok((mapping, region))

@@ -98,6 +98,7 @@ impl Region {
 
     /// Store of one word, flushed and drained.
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub fn persist_word(&self, off: u64, value: u64) {
         self.store(off, value);
         self.persist(off, 8);
@@ -112,17 +113,20 @@ impl Region {
 
     /// Starts the write-back of `len` bytes at `off`.
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub fn flush(&self, off: u64, len: u64) {
         // SAFETY: `at` checked the range.
         unsafe { self.domain.flush(self.at(off, len), len as usize) }
     }
 
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub fn drain(&self) {
         self.domain.drain();
     }
 
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub fn persist(&self, off: u64, len: u64) {
         self.flush(off, len);
         self.drain();
@@ -130,6 +134,7 @@ impl Region {
 
     /// Copies `src` to `off`, flushed, not drained.
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub fn copy_in(&self, off: u64, src: &[u8]) {
         // SAFETY: `at` checked the destination.
         unsafe {
@@ -139,6 +144,7 @@ impl Region {
 
     /// Moves `len` bytes inside the pool, flushed, not drained.
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub fn copy_within(&self, to: u64, from: u64, len: u64) {
         let (dst, src) = (self.at(to, len), self.at(from, len));
         // SAFETY: `at` checked both ranges.
@@ -147,6 +153,7 @@ impl Region {
 
     /// Fills `len` bytes at `off`, flushed, not drained.
     #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
     pub fn fill(&self, off: u64, byte: u8, len: u64) {
         // SAFETY: `at` checked the destination.
         unsafe { self.domain.fill(self.at(off, len), byte, len as usize, MemFlags::empty()) }

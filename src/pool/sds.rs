@@ -26,6 +26,7 @@ fn checksum(w: &Words) -> u64 {
     sum.value()
 }
 
+#[cfg_attr(feature = "recorder", track_caller)]
 fn store(region: &Region, w: &Words) {
     for (i, &w) in w.iter().enumerate() {
         region.store(OFFSET + 8 * i as u64, w);

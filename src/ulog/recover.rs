@@ -130,9 +130,11 @@ pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), E
         chain.check_and_apply(|e| chain.check_redo(e))?;
         // Targets durable before the log that repeats them is gone.
         region.drain();
-        let next = region.load(chain.head + NEXT);
-        region.fill(chain.head, 0, HEADER);
-        region.store(chain.head + NEXT, next);
+        // `next` keeps its value all the time: a header that lost it would
+        // leak the extensions.
+        for field in (0..HEADER).step_by(8).filter(|&field| field != NEXT) {
+            region.store(chain.head + field, 0);
+        }
         region.persist(chain.head, HEADER);
     }
     Ok(())

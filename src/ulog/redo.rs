@@ -211,6 +211,7 @@ impl Redo {
 }
 
 /// Copies whole words past the cache: nothing reads a log back.
+#[cfg_attr(feature = "recorder", track_caller)]
 fn copy_line(region: &Region, off: u64, words: &[u64]) {
     let len = words.len() * 8;
     // SAFETY: `at` checked the destination; the source is `len` bytes long.

@@ -6,8 +6,11 @@ use super::{Error, GEN_NUM, HEADER, NEXT, UNDO_CAPACITY, align_up};
 use crate::flush::MemFlags;
 use crate::pool::{Region, checksum::Sum};
 
-/// Bytes zeroed at once ahead of the entries.
+/// Bytes zeroed at once ahead of short entries, at least.
 const ZERO_AHEAD: u64 = 2048;
+/// From this size on an entry costs more than a fence: only the line behind
+/// it is zeroed.
+const LONG_ENTRY: u64 = 512;
 /// Words of the buffer through which an entry is built; a multiple of a line.
 const STAGE: usize = 64;
 
@@ -119,7 +122,7 @@ impl Undo {
             let room = self.parts[self.current].capacity - self.position;
             let take = len.saturating_add(BUF_HEADER).min(room) - BUF_HEADER;
             let size = align_up(take + BUF_HEADER, 64);
-            self.terminate(region, self.position + size);
+            self.terminate(region, self.position + size, size);
             write_entry(region, self.parts[self.current].data + self.position, from, take, self.gen_num);
             // The entry must be durable before the caller changes the range.
             // It may share this fence with nothing that it relies on: the
@@ -138,10 +141,10 @@ impl Undo {
     /// durable. Otherwise stale bytes could be taken for the next entry.
     ///
     /// The genuine library zeroes this line with every entry. Here lines are
-    /// zeroed many at a time, so that most entries find it done: one fence
-    /// per transaction rather than one per snapshot, none where the last
-    /// transaction reached no further.
-    fn terminate(&mut self, region: &Region, end: u64) {
+    /// zeroed many at a time, and the more the longer the log grew, so that
+    /// most entries find it done: a few fences per transaction rather than one
+    /// per snapshot, none where the last transaction reached no further.
+    fn terminate(&mut self, region: &Region, end: u64, size: u64) {
         let (i, end) = if end < self.parts[self.current].capacity {
             (self.current, end)
         } else if self.current + 1 < self.parts.len() {
@@ -149,11 +152,12 @@ impl Undo {
         } else {
             return; // the log is full: the scan stops at its capacity
         };
+        let ahead = if size >= LONG_ENTRY { 64 } else { ZERO_AHEAD.max(self.position) };
         let part = &mut self.parts[i];
         if part.zero.0 <= end && end < part.zero.1 {
             return;
         }
-        let mut to = part.capacity.min(end + ZERO_AHEAD);
+        let mut to = part.capacity.min(end + ahead);
         if end < part.zero.0 && part.zero.0 <= to && part.zero.0 < part.zero.1 {
             to = part.zero.0; // only what the last transaction left behind
         }
@@ -205,10 +209,11 @@ fn write_entry(region: &Region, at: u64, from: u64, len: u64, gen_num: u64) {
     sum.add(super::entry::words_as_bytes(&first));
     let mut done = in_first;
     let mut to = at + 64;
+    let mut stage = [0u64; STAGE];
     while to < at + size {
-        let mut stage = [0u64; STAGE];
         let take = (len - done).min(8 * STAGE as u64);
         let words = (align_up(take, 64) / 8) as usize;
+        stage[take as usize / 8..words].fill(0);
         copy_out(region, from + done, &mut stage[..words], take);
         sum.add(super::entry::words_as_bytes(&stage[..words]));
         stream(region, to, &stage[..words]);
@@ -232,6 +237,7 @@ fn copy_out(region: &Region, from: u64, buf: &mut [u64], len: u64) {
 
 /// Stores whole lines past the cache: nothing reads an entry back but abort
 /// and recovery.
+#[cfg_attr(feature = "recorder", track_caller)]
 fn stream(region: &Region, at: u64, words: &[u64]) {
     let len = words.len() * 8;
     // SAFETY: `at` checked the destination; the source is `len` bytes long.

@@ -1,0 +1,289 @@
+//! A pool under a recorder: a scenario's steps and what the pool holds after
+//! each of them.
+#![allow(dead_code)] // each test takes what it needs
+
+use std::ffi::{CStr, CString};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pmem_rs::flush::recorder::{self, Recording};
+use pmem_rs::obj::{Oid, Pool, Request};
+use pmem_rs::pool::{CreateOptions, Identity};
+use pmem_rs::tx::{AddRange, Transaction};
+
+use crate::media::{self, Logical};
+
+pub const MIB: u64 = 1 << 20;
+
+/// A file of the test's own in memory, removed when dropped.
+pub struct Scratch(pub CString);
+
+impl Scratch {
+    pub fn new(name: &str) -> Scratch {
+        static N: AtomicU32 = AtomicU32::new(0);
+        let n = N.fetch_add(1, Ordering::Relaxed);
+        let shm = PathBuf::from("/dev/shm");
+        let dir = if shm.is_dir() { shm } else { std::env::temp_dir() };
+        let path = dir.join(format!("pmem-rs-{}-{n}-{name}", std::process::id()));
+        Scratch(CString::new(path.to_str().unwrap()).unwrap())
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    pub fn write(&self, image: &[u8]) {
+        std::fs::write(self.path(), image).unwrap();
+    }
+}
+
+/// A file of a pool image, mapped, so that a few lines of it change quickly.
+pub struct ImageFile {
+    pub file: Scratch,
+    addr: *mut u8,
+    len: usize,
+}
+
+impl ImageFile {
+    pub fn new(image: &[u8]) -> ImageFile {
+        use std::os::fd::AsRawFd;
+        let file = Scratch::new("image");
+        file.write(image);
+        let (len, open) = (image.len(), std::fs::File::options().read(true).write(true).open(file.path()));
+        let fd = open.unwrap();
+        let prot = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping.
+        let p = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, libc::MAP_SHARED, fd.as_raw_fd(), 0) };
+        assert_ne!(p, libc::MAP_FAILED);
+        ImageFile { file, addr: p.cast(), len }
+    }
+
+    /// The content. Pools are opened on it privately, so that nobody else
+    /// writes to it.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: mapped until dropped.
+        unsafe { std::slice::from_raw_parts_mut(self.addr, self.len) }
+    }
+}
+
+impl Drop for ImageFile {
+    fn drop(&mut self) {
+        // SAFETY: mapped in `new`.
+        unsafe { libc::munmap(self.addr.cast(), self.len) };
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.path());
+    }
+}
+
+/// The identity of the golden pools.
+pub fn create(path: &CStr, layout: &[u8], size: u64, sds: bool) -> &'static Pool {
+    let set = [0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
+    let file =
+        [0x3c, 0x2d, 0x1e, 0x0f, 0x5a, 0x4b, 0x78, 0x69, 0x87, 0x96, 0xa5, 0xb4, 0xc3, 0xd2, 0xe1, 0xf0];
+    let identity = Some(Identity { set, file, crtime: 0x5f5e_1000 });
+    Pool::create_with(path, layout, &CreateOptions { size, mode: 0o600, sds, allocate: true, identity })
+        .unwrap()
+}
+
+pub fn close(pool: &'static Pool) {
+    // SAFETY: the tests use a pool from one thread only.
+    unsafe { Pool::close(pool) }
+}
+
+/// All bytes of an open pool.
+pub fn bytes(pool: &Pool) -> &'static [u8] {
+    // SAFETY: mapped while the pool is open; the tests do not keep it longer.
+    unsafe {
+        let p = pool.handle().cast::<u8>();
+        let file_pages = media::HEAP + p.add(0x1820).cast::<u64>().read();
+        std::slice::from_raw_parts(p, file_pages as usize)
+    }
+}
+
+/// Bytes of the file of an open pool, whatever its words say.
+pub fn bytes_len(pool: &'static Pool) -> u64 {
+    let (first, last) = pool.target().heap.range();
+    debug_assert!(first < last);
+    last
+}
+
+pub struct World {
+    pub file: Scratch,
+    pub pool: Option<&'static Pool>,
+    states: Vec<Logical>,
+    names: Vec<String>,
+}
+
+/// A recording with what the pool held after each step; step 0 is the open,
+/// the last one the close.
+pub struct History {
+    pub scenario: &'static str,
+    pub recording: Recording,
+    pub states: Vec<Logical>,
+    pub names: Vec<String>,
+}
+
+impl History {
+    /// What a crash during a step may leave behind.
+    pub fn allowed(&self, mark: u32) -> &[Logical] {
+        let i = mark as usize;
+        &self.states[i.saturating_sub(1)..(i + 1).min(self.states.len())]
+    }
+}
+
+impl World {
+    /// A pool that is not recorded yet.
+    pub fn new(mib: u64) -> World {
+        let file = Scratch::new("world");
+        let pool = create(&file.0, b"crash", mib * MIB, true);
+        World { file, pool: Some(pool), states: Vec::new(), names: Vec::new() }
+    }
+
+    pub fn pool(&self) -> &'static Pool {
+        self.pool.expect("open")
+    }
+
+    /// Closes the pool and opens it again under the recorder.
+    pub fn record(&mut self) {
+        close(self.pool.take().expect("open"));
+        recorder::arm();
+        self.pool = Some(Pool::open(&self.file.0, None).unwrap());
+        self.note("open");
+    }
+
+    fn note(&mut self, name: &str) {
+        self.states.push(media::logical(bytes(self.pool())).expect("a sound pool"));
+        self.names.push(name.into());
+    }
+
+    /// An operation that happens completely or not at all.
+    pub fn step(&mut self, name: &str, f: impl FnOnce(&'static Pool)) {
+        recorder::mark(self.states.len() as u32);
+        f(self.pool());
+        self.note(name);
+    }
+
+    pub fn finish(mut self, scenario: &'static str) -> History {
+        recorder::mark(self.states.len() as u32);
+        self.names.push("close".into());
+        close(self.pool.take().expect("open"));
+        let recording = recorder::finish().expect("recorded");
+        History {
+            scenario,
+            recording,
+            states: std::mem::take(&mut self.states),
+            names: std::mem::take(&mut self.names),
+        }
+    }
+}
+
+// --- objects: short names for what scenarios do ---------------------------------
+
+pub fn request(size: u64, type_num: u64) -> Request {
+    Request { size, type_num, zero: false, class: 0, arena: 0 }
+}
+
+/// `len` bytes whose first word is their number.
+pub fn fill(p: *mut u8, len: u64, seed: u64) {
+    // SAFETY: the callers pass objects of at least `len` bytes.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(p, len as usize) };
+    for (i, word) in bytes.chunks_mut(8).enumerate() {
+        let w = if i == 0 { len } else { seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (i as u64) << 32 };
+        word.copy_from_slice(&w.to_le_bytes()[..word.len()]);
+    }
+}
+
+pub fn at(pool: &Pool, off: u64) -> *mut u8 {
+    // SAFETY: an offset of the pool.
+    unsafe { pool.handle().cast::<u8>().add(off as usize) }
+}
+
+/// The object id at an offset.
+pub fn slot(pool: &Pool, off: u64) -> *mut Oid {
+    at(pool, off).cast()
+}
+
+pub fn persist(pool: &Pool, p: *const u8, len: u64) {
+    // SAFETY: inside the pool.
+    unsafe { pool.domain().persist(p, len as usize) }
+}
+
+pub fn persist_zero(pool: &Pool, off: u64, len: u64) {
+    // SAFETY: inside an object.
+    unsafe { at(pool, off).write_bytes(0, len as usize) };
+    persist(pool, at(pool, off), len);
+}
+
+/// Allocates with a constructor that fills and persists.
+pub fn alloc(pool: &Pool, dest: *mut Oid, size: u64, type_num: u64) {
+    let mut ctor = |p: *mut u8| {
+        fill(p, size, type_num);
+        persist(pool, p, size);
+        true
+    };
+    // SAFETY: `dest` is NULL or an id in the pool.
+    unsafe { pool.alloc(dest, request(size, type_num), Some(&mut ctor)) }.unwrap();
+}
+
+pub fn free(pool: &Pool, dest: *mut Oid) {
+    // SAFETY: an id in the pool.
+    unsafe { pool.free(dest) }.unwrap();
+}
+
+pub fn tx() -> &'static mut Transaction {
+    // SAFETY: the scenarios hold one reference at a time.
+    unsafe { Transaction::current_or_new() }.unwrap()
+}
+
+pub const SNAPSHOT: AddRange = AddRange { snapshot: true, flush: true };
+
+pub fn commit() {
+    tx().commit();
+    tx().advance();
+    tx().end();
+}
+
+pub fn abort() {
+    tx().abort(libc::ECANCELED);
+    tx().advance();
+    tx().end();
+}
+
+/// Runs `f` in a transaction of its own and commits.
+pub fn in_tx(pool: &'static Pool, f: impl FnOnce()) {
+    tx().begin(pool.target(), None).unwrap();
+    f();
+    commit();
+}
+
+/// Snapshots a range and changes all of it.
+pub fn overwrite(pool: &Pool, off: u64, len: u64, byte: u8) {
+    tx().add_range(off, len, SNAPSHOT).unwrap();
+    // SAFETY: inside an object of the pool.
+    unsafe { at(pool, off).write_bytes(byte, len as usize) };
+}
+
+/// Allocates in the transaction, fills, and stores the id at `dest`.
+pub fn tx_alloc(pool: &Pool, dest: u64, size: u64, type_num: u64) -> u64 {
+    let off = tx().alloc(&request(size, type_num), true).unwrap();
+    fill(at(pool, off), size, type_num);
+    tx_set(pool, dest, Oid { pool_uuid_lo: pool.uuid_lo(), off });
+    off
+}
+
+pub fn tx_set(pool: &Pool, dest: u64, oid: Oid) {
+    tx().add_range(dest, 16, SNAPSHOT).unwrap();
+    // SAFETY: an id in the pool.
+    unsafe { slot(pool, dest).write(oid) };
+}
+
+pub fn tx_free(pool: &Pool, dest: u64) {
+    // SAFETY: an id in the pool.
+    let off = unsafe { (*slot(pool, dest)).off };
+    tx().free(off).unwrap();
+    tx_set(pool, dest, Oid::NULL);
+}

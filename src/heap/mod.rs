@@ -11,6 +11,7 @@ mod block;
 mod boot;
 mod buffers;
 mod class;
+mod compact;
 mod custom;
 mod error;
 mod huge;

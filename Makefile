@@ -84,8 +84,8 @@ clean:
 	rm -rf $(OUT) target/*.map
 
 check: all
-	tools/check-abi $(OUT)
-	$(CARGO) test
+	tools/check-abi --complete $(OUT)
+	$(CARGO) test --features recorder
 	capi-tests/run
 
 demo: all

@@ -38,7 +38,7 @@ fn number(name: &str, default: u64) -> u64 {
 /// transaction with an extended log.
 fn base(crashed: bool) -> Vec<u8> {
     let file = Scratch::new("hostile");
-    let p = create(&file.0, b"hostile", SIZE, true);
+    let p = create(&file.0, b"hostile", SIZE, true, 0);
     let root = p.root(10_000, None).unwrap().off;
     for i in 0..40 {
         alloc(p, slot(p, root + 16 * i), [40, 100, 300, 1500, 5000, 20_000][i as usize % 6], i);
@@ -82,7 +82,7 @@ fn wild(rng: &mut Rng, near: u64) -> u64 {
         7 => rng.below(size),
         8 => 1 << rng.below(64),
         9 => near.wrapping_add(rng.below(129)).wrapping_sub(64),
-        10 => near ^ 1 << rng.below(64),
+        10 => near ^ (1 << rng.below(64)),
         _ => rng.next(),
     }
 }
@@ -123,7 +123,7 @@ fn redo(b: &mut [u8], rng: &mut Rng) {
     for i in 0..n {
         let op = [0, 1, 2, 2, 0, 5, 6, 3][rng.below(8) as usize];
         let target = some_target(rng);
-        put_u64(b, log + 64 + 16 * i, op << 61 | (target & (1 << 61) - 1) | (rng.chance(8) as u64));
+        put_u64(b, log + 64 + 16 * i, op << 61 | (target & ((1 << 61) - 1)) | (rng.chance(8) as u64));
         put_wild(b, rng, log + 72 + 16 * i);
     }
     let capacity = if rng.chance(6) { wild(rng, base) } else { base.min((16 * n + 8).next_multiple_of(64)) };
@@ -149,7 +149,7 @@ fn undo(b: &mut [u8], rng: &mut Rng) {
         let len = if rng.chance(2) { rng.below(200) } else { wild(rng, 2024) };
         let op = [6, 6, 6, 5, 0, 7][rng.below(6) as usize];
         let target = some_target(rng);
-        put_u64(b, at, op << 61 | (target & (1 << 61) - 1));
+        put_u64(b, at, op << 61 | (target & ((1 << 61) - 1)));
         put_u64(b, at + 16, len);
         let size = len.checked_add(24).and_then(|n| n.checked_next_multiple_of(64)).unwrap_or(64);
         let Some(entry) = b.get(at as usize..).and_then(|r| r.get(..size.min(1 << 20) as usize)) else {

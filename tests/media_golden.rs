@@ -45,7 +45,7 @@ fn golden(layout: &[u8], mib: u64, sds: bool) -> (Golden, &'static Pool) {
     static ALONE: Mutex<()> = Mutex::new(());
     let file =
         Golden { file: Scratch::new("golden"), _alone: ALONE.lock().unwrap_or_else(|e| e.into_inner()) };
-    let pool = create(&file.0, layout, mib * MIB, sds);
+    let pool = create(&file.0, layout, mib * MIB, sds, 0);
     (file, pool)
 }
 
@@ -325,7 +325,7 @@ fn undo_entry(b: &[u8], at: u64, gen_num: u64) -> (u64, u64) {
     assert_eq!(u64_at(b, at) >> 61, 6, "BUF_CPY");
     assert_eq!(sum(&gen_num.to_le_bytes(), None, 0, sum(entry, Some(8), 0, 0)), u64_at(b, at + 8));
     assert!(entry[24 + n as usize..].iter().all(|&b| b == 0), "padded with zeros");
-    (u64_at(b, at) & (1 << 61) - 1, n)
+    (u64_at(b, at) & ((1 << 61) - 1), n)
 }
 
 /// A.5 and A.6: snapshots, the commit by one word, a crash and its recovery.

@@ -27,6 +27,20 @@ EXPORT __thread struct {
 
 EXPORT int _pobj_cache_invalidate;
 
+/* struct Thread in thread.rs */
+__attribute__((tls_model("initial-exec"), visibility("hidden")))
+__thread struct {
+	_Alignas(8) char bytes[200];
+} pmem_rs_thread;
+
+void *pmem_rs_this_thread(void);
+
+void *
+pmem_rs_this_thread(void)
+{
+	return &pmem_rs_thread;
+}
+
 /* struct Step in tx.rs */
 struct step {
 	int act;

@@ -275,7 +275,7 @@ unsafe extern "C" fn pmem_rs_tx_begin(step: &mut Step, pop: *mut c_void, env: *c
         wrong_stage();
     }
     // SAFETY: the C contract. An environment of zeros is none.
-    let env = unsafe { env.as_ref() }.filter(|e| e.iter().any(|&w| w != 0)).copied();
+    let env = unsafe { env.as_ref() }.filter(|e| e.iter().any(|&w| w != 0));
     match t.begin(pool.target(), env) {
         Ok(()) => 0,
         Err(e) => {

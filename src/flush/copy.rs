@@ -37,6 +37,29 @@ pub unsafe fn copy(dst: *mut u8, src: *const u8, len: usize, flags: MemFlags) {
     }
 }
 
+/// Streams whole lines, if that is as simple as the CPU and the user's wishes
+/// mostly make it; else nothing is done and the answer is false.
+///
+/// # Safety
+/// `dst` starts a line and is writable, `src` readable, for `len` bytes, a
+/// multiple of a line.
+#[inline]
+pub unsafe fn stream_lines(dst: *mut u8, src: *const u8, len: usize) -> bool {
+    const DECIDES: Engine =
+        Engine::AVX512F.union(Engine::MOVDIR64B).union(Engine::EADR).union(Engine::NO_MOVNT);
+    if Engine::peek().intersection(DECIDES) != Engine::AVX512F {
+        return false;
+    }
+    // SAFETY: by contract; the CPU has the instructions.
+    unsafe {
+        for at in (0..len).step_by(LINE) {
+            Avx512::stream64(dst.add(at), src.add(at));
+        }
+        Avx512::end();
+    }
+    true
+}
+
 /// memset, flushed unless `NOFLUSH`, not drained.
 ///
 /// # Safety

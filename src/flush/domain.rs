@@ -114,6 +114,24 @@ impl Domain {
         if self.is_pmem() { store(flags) } else { self.cached(dst, len, flags, store) }
     }
 
+    /// Stores whole lines past the cache, for what nothing reads soon; flushed,
+    /// not drained.
+    ///
+    /// # Safety
+    /// `dst` starts a line and is writable, `src` readable, for `words.len()`
+    /// words, a multiple of a line.
+    #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    pub unsafe fn stream(self, dst: *mut u8, words: &[u64]) {
+        let (src, len) = (words.as_ptr().cast(), size_of_val(words));
+        debug_assert!(dst.addr().is_multiple_of(64) && len.is_multiple_of(64));
+        // SAFETY: by contract.
+        if self.kind != Kind::Cpu || !unsafe { copy::stream_lines(dst, src, len) } {
+            // SAFETY: by contract.
+            unsafe { self.copy(dst, src, len, MemFlags::NONTEMPORAL) }
+        }
+    }
+
     /// memset, flushed unless `NOFLUSH`; never drains. Aligned 8-byte words
     /// are stored whole.
     ///

@@ -140,9 +140,9 @@ impl Heap {
         }
         let assigned = thread::with_record(self.lanes.id(), |r| {
             if r.arena == UNASSIGNED {
-                r.arena = self.arenas.assign();
+                r.arena = self.arenas.assign() + 1;
             }
-            r.arena
+            r.arena - 1
         });
         Ok(assigned.unwrap_or(0) as usize)
     }
@@ -205,10 +205,10 @@ impl Heap {
     /// Gives the calling thread another arena.
     pub fn set_thread_arena(&self, id: u64) -> Result<(), Error> {
         let new = self.arena_index(id)? as u32;
-        let old = thread::with_record(self.lanes.id(), |r| std::mem::replace(&mut r.arena, new));
+        let old = thread::with_record(self.lanes.id(), |r| std::mem::replace(&mut r.arena, new + 1));
         self.arenas[new as usize].threads.fetch_add(1, Relaxed);
         if let Some(old) = old.filter(|&old| old != UNASSIGNED) {
-            self.arenas[old as usize].threads.fetch_sub(1, Relaxed);
+            self.arenas[old as usize - 1].threads.fetch_sub(1, Relaxed);
         }
         Ok(())
     }

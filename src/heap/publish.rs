@@ -82,22 +82,26 @@ impl Heap {
         let mut logs = hold.logs();
         // SAFETY: the lane is held and nothing is called back meanwhile.
         let Logs { internal, external, locks, .. } = unsafe { logs.as_mut() };
+        let mut transient = false;
         for a in actions {
-            if let Action::Set { at, value } = *a {
-                external.add(Op::Set, at, value);
+            match *a {
+                Action::Set { at, value } => external.add(Op::Set, at, value),
+                Action::Transient { .. } => transient = true,
+                _ => {}
             }
         }
         self.commit_blocks(external, locks, actions);
         self.count(Some(hold.index()), actions);
-        for a in actions {
-            if let Action::Transient { ptr, value } = *a {
-                // SAFETY: valid by contract.
-                unsafe { ptr.write_unaligned(value) };
+        if transient {
+            for a in actions {
+                if let Action::Transient { ptr, value } = *a {
+                    // SAFETY: valid by contract.
+                    unsafe { ptr.write_unaligned(value) };
+                }
             }
         }
         // A transaction around this operation made room in them for its commit.
-        while let Some((field, e)) = external.last_extension()
-            && (hold.is_outermost() || e.lent)
+        while let Some((field, e)) = external.last_extension().filter(|(_, e)| hold.is_outermost() || e.lent)
         {
             if e.lent {
                 self.region.persist_word(field, 0);
@@ -112,32 +116,41 @@ impl Heap {
     /// locks of the runs, and brings the volatile state up to date.
     fn commit_blocks(&self, redo: &mut Redo, locks: &mut Vec<usize>, actions: &[Action]) {
         self.lock_runs(locks, actions);
+        let mut huge = false;
         for a in actions {
             match a {
-                Action::Alloc(b) => self.add_alloc(redo, b),
-                Action::Free(b) => self.add_free(redo, b),
+                Action::Alloc(b) => huge |= self.add_alloc(redo, b),
+                Action::Free(b) => huge |= self.add_free(redo, b),
                 _ => {}
             }
         }
         redo.process(&self.region);
         for a in actions {
-            match a {
-                Action::Alloc(b) => {
-                    if let Place::Huge { chunks } = b.place {
-                        self.zones[b.zone as usize].set_footer(&self.region, b.chunk, chunks);
-                    }
-                }
-                Action::Free(b) => self.give_back_units(b),
-                _ => {}
+            if let Action::Free(b) = a {
+                self.give_back_units(b);
             }
         }
         self.unlock_runs(locks, actions);
+        if huge {
+            self.settle_huge(actions);
+        }
+    }
+
+    /// Footers of allocated huge blocks; freed ones join the free blocks, once.
+    #[cold]
+    fn settle_huge(&self, actions: &[Action]) {
         for (i, a) in actions.iter().enumerate() {
-            if let Action::Free(b) = a
-                && matches!(b.place, Place::Huge { .. })
-                && !actions[..i].iter().any(|a| matches!(a, Action::Free(twice) if twice == b))
-            {
-                self.give_back_chunks(b);
+            match a {
+                Action::Alloc(Block { place: Place::Huge { chunks }, zone, chunk, .. }) => {
+                    self.zones[*zone as usize].set_footer(&self.region, *chunk, *chunks);
+                }
+                Action::Free(b) => {
+                    let again = |a: &Action| matches!(a, Action::Free(twice) if twice == b);
+                    if matches!(b.place, Place::Huge { .. }) && !actions[..i].iter().any(again) {
+                        self.give_back_chunks(b);
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -153,25 +166,37 @@ impl Heap {
         }
     }
 
-    fn add_alloc(&self, redo: &mut Redo, b: &Block) {
+    /// Whether it is a huge block.
+    #[inline]
+    fn add_alloc(&self, redo: &mut Redo, b: &Block) -> bool {
         match b.place {
             Place::Huge { chunks } => {
                 let h = ChunkHeader { kind: USED, flags: b.header.flags(), size: chunks };
                 redo.add(Op::Set, self.zones[b.zone as usize].header_at(b.chunk), h.pack());
+                true
             }
-            Place::Run { unit, units, word } => redo.add(Op::Or, word, Block::bits(unit, units)),
+            Place::Run { unit, units, word } => {
+                redo.add(Op::Or, word, Block::bits(unit, units));
+                false
+            }
         }
     }
 
-    fn add_free(&self, redo: &mut Redo, b: &Block) {
+    /// Whether it is a huge block.
+    #[inline]
+    fn add_free(&self, redo: &mut Redo, b: &Block) -> bool {
         match b.place {
             Place::Huge { chunks } => {
                 let zone = &self.zones[b.zone as usize];
                 let flags = zone.header(&self.region, b.chunk).flags;
                 let h = ChunkHeader { kind: FREE, flags, size: chunks };
                 redo.add(Op::Set, zone.header_at(b.chunk), h.pack());
+                true
             }
-            Place::Run { unit, units, word } => redo.add(Op::And, word, !Block::bits(unit, units)),
+            Place::Run { unit, units, word } => {
+                redo.add(Op::And, word, !Block::bits(unit, units));
+                false
+            }
         }
     }
 

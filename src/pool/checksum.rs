@@ -10,13 +10,20 @@ pub struct Sum {
 }
 
 impl Sum {
+    #[inline]
     pub fn add_word(&mut self, w: u32) {
         self.lo = self.lo.wrapping_add(w);
         self.hi = self.hi.wrapping_add(self.lo);
     }
+    #[inline]
     pub fn add_u64(&mut self, w: u64) {
         self.add_word(w as u32);
         self.add_word((w >> 32) as u32);
+    }
+    /// As [`Sum::add`], for words of the host, which is little-endian.
+    #[inline]
+    pub fn add_words(&mut self, words: &[u64]) {
+        words.iter().for_each(|&w| self.add_u64(w));
     }
     /// `bytes.len()` is a multiple of 4.
     pub fn add(&mut self, bytes: &[u8]) {

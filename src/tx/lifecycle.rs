@@ -37,7 +37,8 @@ pub enum Ended {
 impl Transaction {
     /// Opens a transaction, or a level of the open one. The caller checked
     /// that the stage is `None` or `Work`.
-    pub fn begin(&mut self, target: Target, env: Option<Env>) -> Result<(), Error> {
+    #[inline]
+    pub fn begin(&mut self, target: Target, env: Option<&Env>) -> Result<(), Error> {
         let outermost = self.levels.is_empty();
         if let Some(t) = self.target.filter(|t| t.uuid_lo != target.uuid_lo) {
             debug_assert!(t.uuid_lo != 0);
@@ -51,7 +52,7 @@ impl Transaction {
             self.callback = None;
         }
         let failure = self.levels.last().map_or(FAILURE_ABORT, |l| l.failure);
-        self.levels.push(Level { env, failure });
+        self.levels.push(Level { env: env.copied(), failure });
         self.stage = Stage::Work;
         self.error = 0;
         Ok(())
@@ -117,8 +118,11 @@ impl Transaction {
         // SAFETY: the lane is held and nothing is called back meanwhile.
         let Logs { undo, .. } = unsafe { logs.as_mut() };
         let snapshots = !undo.is_empty();
-        if snapshots {
-            // Room was made with the first snapshot.
+        if snapshots && self.actions.is_empty() {
+            // The commit point: one store takes all snapshots back.
+            region.persist_word(undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
+        } else if snapshots {
+            // Room was made with the other actions.
             let (at, value) = (undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
             self.actions.push(Action::Set { at, value });
         }

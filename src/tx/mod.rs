@@ -12,7 +12,6 @@ mod lifecycle;
 mod ranges;
 mod work;
 
-use std::cell::Cell;
 use std::ffi::c_void;
 
 pub use buffers::{LogKind, intents_max_size, snapshots_max_size};
@@ -21,6 +20,7 @@ pub use lifecycle::{Ended, Lock, LockKind};
 pub use work::AddRange;
 
 use crate::heap::{Action, Buffer, Heap};
+use crate::thread;
 use crate::ulog::Hold;
 use ranges::Ranges;
 
@@ -81,10 +81,6 @@ pub struct Transaction {
     special_logs: bool,
 }
 
-thread_local! {
-    static CURRENT: Cell<*mut Transaction> = const { Cell::new(std::ptr::null_mut()) };
-}
-
 impl Transaction {
     fn idle() -> Transaction {
         Transaction {
@@ -111,7 +107,7 @@ impl Transaction {
     #[inline]
     pub unsafe fn current() -> Option<&'static mut Transaction> {
         // SAFETY: the thread's own, freed when the thread ends; unique by contract.
-        unsafe { CURRENT.get().as_mut() }
+        unsafe { thread::transaction().cast::<Transaction>().as_mut() }
     }
 
     /// As [`Transaction::current`], made at the thread's first use.
@@ -119,17 +115,24 @@ impl Transaction {
     /// # Safety
     /// As there.
     pub unsafe fn current_or_new() -> Result<&'static mut Transaction, Error> {
-        if CURRENT.get().is_null() {
-            let t = crate::heap::try_box(Transaction::idle()).ok_or(Error::OutOfMemory)?;
-            if !lifecycle::free_at_thread_end(t.cast(), free_current) {
-                // SAFETY: just made, known to nobody else.
-                drop(unsafe { Box::from_raw(t) });
-                return Err(Error::OutOfMemory);
-            }
-            CURRENT.set(t);
+        // SAFETY: by contract.
+        if let Some(t) = unsafe { Transaction::current() } {
+            return Ok(t);
         }
-        // SAFETY: not null; by contract.
-        unsafe { Transaction::current() }.ok_or(Error::OutOfMemory)
+        Transaction::first_of_thread()
+    }
+
+    #[cold]
+    fn first_of_thread() -> Result<&'static mut Transaction, Error> {
+        let t = crate::heap::try_box(Transaction::idle()).ok_or(Error::OutOfMemory)?;
+        if !lifecycle::free_at_thread_end(t.cast(), free_current) {
+            // SAFETY: just made, known to nobody else.
+            drop(unsafe { Box::from_raw(t) });
+            return Err(Error::OutOfMemory);
+        }
+        thread::set_transaction(t.cast());
+        // SAFETY: not null, and known to this thread alone.
+        unsafe { t.as_mut() }.ok_or(Error::OutOfMemory)
     }
 
     pub fn stage(&self) -> Stage {
@@ -182,7 +185,7 @@ impl Transaction {
 /// # Safety
 /// `t` is what [`Transaction::current_or_new`] registered, of the ending thread.
 unsafe extern "C" fn free_current(t: *mut c_void) {
-    CURRENT.set(std::ptr::null_mut());
+    thread::set_transaction(std::ptr::null_mut());
     // SAFETY: made by `try_box`; the thread ends.
     drop(unsafe { Box::from_raw(t.cast::<Transaction>()) });
 }

@@ -65,7 +65,12 @@ impl Ranges {
         if at < new.end {
             gap(at, new.end)?;
         }
-        self.sorted.splice(first..end, [merged]);
+        if first == end {
+            self.sorted.insert(first, merged);
+        } else {
+            self.sorted[first] = merged;
+            self.sorted.drain(first + 1..end);
+        }
         Ok(())
     }
 

@@ -32,9 +32,9 @@ impl Transaction {
             return Ok(());
         }
         let Some(hold) = &self.hold else { return Err(Error::PoolUuid) };
-        // The generation number that commit adds.
+        // For the generation number that commit adds. Room for it in the redo
+        // log is made with the other actions; alone it needs none.
         self.actions.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-        let actions = self.actions.len();
         let new = Range { start: at, end: at + len, flush: how.flush };
         self.ranges.add(new, |start, end| {
             if !how.snapshot {
@@ -42,10 +42,6 @@ impl Transaction {
             }
             target.heap.prepare_snapshot(hold, end - start).map_err(Error::of_reserve)?;
             // SAFETY: the lane is held and nothing is called back meanwhile.
-            if unsafe { hold.logs().as_ref() }.undo.is_empty() {
-                target.heap.prepare(hold, actions + 1).map_err(Error::of_reserve)?;
-            }
-            // SAFETY: as above; `prepare` is done with the logs.
             let undo = unsafe { &mut hold.logs().as_mut().undo };
             undo.snapshot(target.heap.region(), start, end - start);
             Ok(())

@@ -92,7 +92,7 @@ impl Lanes {
                 r.lane = self.acquire(r.lane);
             }
             r.depth += 1;
-            (r.lane, r.depth == 1)
+            (r.lane - 1, r.depth == 1)
         })
         .ok_or(Error::TooManyPools)?;
         let hold = Hold { lanes: self, lane, outermost };
@@ -103,9 +103,10 @@ impl Lanes {
     }
 
     /// Takes the preferred lane, or the next free one, which is then preferred.
+    /// Both count from 1.
     #[inline]
     fn acquire(&self, preferred: u32) -> u32 {
-        if preferred != UNASSIGNED && self.try_acquire(preferred) {
+        if preferred != UNASSIGNED && self.try_acquire(preferred - 1) {
             return preferred;
         }
         self.search(preferred)
@@ -115,7 +116,7 @@ impl Lanes {
     fn search(&self, preferred: u32) -> u32 {
         let mut i = match preferred {
             UNASSIGNED => self.next_primary.fetch_add(STRIDE, Ordering::Relaxed) % self.count,
-            p => p,
+            p => p - 1,
         };
         let mut tried = 0;
         while !self.try_acquire(i) {
@@ -125,7 +126,7 @@ impl Lanes {
                 std::thread::yield_now();
             }
         }
-        i
+        i + 1
     }
 
     #[inline]

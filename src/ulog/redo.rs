@@ -2,9 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::entry::{Op, VALUE_SIZE, target, words_as_bytes};
+use super::entry::{Op, VALUE_SIZE, target};
 use super::{CAPACITY, Error, HEADER, NEXT, align_up};
-use crate::flush::MemFlags;
 use crate::pool::{Region, checksum::Sum};
 
 /// Words of the volatile image before the first entry: the log header.
@@ -192,7 +191,7 @@ impl Redo {
         self.image[(CAPACITY / 8) as usize] = in_head;
         let mut sum = Sum::default();
         let covered = HEAD + (n.min(self.base) / 8) as usize;
-        sum.add(words_as_bytes(&self.image[..covered]));
+        sum.add_words(&self.image[..covered]);
         self.image[0] = sum.value();
         copy_line(region, self.log, &self.image[..HEAD + (in_head / 8) as usize]);
         // The log must be durable before its first target changes: from here
@@ -244,17 +243,9 @@ impl Redo {
     }
 }
 
-/// Copies whole words past the cache: nothing reads a log back.
+/// Stores whole lines past the cache: nothing reads a log back.
 #[cfg_attr(feature = "recorder", track_caller)]
 fn copy_line(region: &Region, off: u64, words: &[u64]) {
-    let len = words.len() * 8;
-    // SAFETY: `at` checked the destination; the source is `len` bytes long.
-    unsafe {
-        region.domain().copy(
-            region.at(off, len as u64),
-            words.as_ptr().cast(),
-            len,
-            MemFlags::NONTEMPORAL | MemFlags::NODRAIN,
-        )
-    }
+    // SAFETY: `at` checked the destination; logs start lines and are stored by whole lines.
+    unsafe { region.domain().stream(region.at(off, 8 * words.len() as u64), words) }
 }

@@ -3,7 +3,6 @@
 
 use super::entry::{BUF_HEADER, Op, entry_at};
 use super::{Error, Extension, GEN_NUM, HEADER, NEXT, UNDO_CAPACITY, align_up};
-use crate::flush::MemFlags;
 use crate::pool::{Region, checksum::Sum};
 
 /// Bytes zeroed at once ahead of short entries, at least.
@@ -71,7 +70,18 @@ impl Undo {
 
     /// Bytes that a snapshot of `len` bytes needs beyond the chain's end; 0
     /// if it fits.
+    #[inline]
     pub fn missing(&self, len: u64) -> u64 {
+        // Mostly it fits where the log is.
+        if len < self.parts[self.current].capacity - self.position
+            && align_up(len + BUF_HEADER, 64) <= self.parts[self.current].capacity - self.position
+        {
+            return 0;
+        }
+        self.missing_in_chain(len)
+    }
+
+    fn missing_in_chain(&self, len: u64) -> u64 {
         let room: u64 = self.parts[self.current..].iter().map(|p| p.capacity).sum::<u64>() - self.position;
         // An entry that is split over the logs has a header in each.
         let headers = BUF_HEADER * (self.parts.len() - self.current) as u64;
@@ -224,31 +234,40 @@ impl Undo {
 /// Writes one whole entry, padded with zeros; flushed, not drained. The line
 /// with the header goes last, but nothing depends on it: a torn entry fails
 /// its checksum.
+#[inline]
 fn write_entry(region: &Region, at: u64, from: u64, len: u64, gen_num: u64) {
-    let size = align_up(len + BUF_HEADER, 64);
     let mut first = [0u64; 8];
     first[0] = Op::BufCpy.word(from);
     first[2] = len;
     let in_first = len.min(64 - BUF_HEADER);
     copy_out(region, from, &mut first[3..], in_first);
     let mut sum = Sum::default();
-    sum.add(super::entry::words_as_bytes(&first));
-    let mut done = in_first;
-    let mut to = at + 64;
-    let mut stage = [0u64; STAGE];
-    while to < at + size {
-        let take = (len - done).min(8 * STAGE as u64);
-        let words = (align_up(take, 64) / 8) as usize;
-        stage[take as usize / 8..words].fill(0);
-        copy_out(region, from + done, &mut stage[..words], take);
-        sum.add(super::entry::words_as_bytes(&stage[..words]));
-        stream(region, to, &stage[..words]);
-        to += 8 * words as u64;
-        done += take;
+    sum.add_words(&first);
+    if len > in_first {
+        write_rest(region, at + 64, from + in_first, len - in_first, &mut sum);
     }
     sum.add_u64(gen_num);
     first[1] = sum.value();
     stream(region, at, &first);
+}
+
+/// The lines of an entry behind its first one, taken into its checksum. Other
+/// threads may change the range meanwhile, where the program does not mind:
+/// what is summed up and what is stored is one copy.
+#[inline(never)]
+fn write_rest(region: &Region, mut to: u64, mut from: u64, mut len: u64, sum: &mut Sum) {
+    let mut stage = [0u64; STAGE];
+    while len > 0 {
+        let take = len.min(8 * STAGE as u64);
+        let words = (align_up(take, 64) / 8) as usize;
+        stage[take as usize / 8..words].fill(0);
+        copy_out(region, from, &mut stage[..words], take);
+        sum.add(super::entry::words_as_bytes(&stage[..words]));
+        stream(region, to, &stage[..words]);
+        to += 8 * words as u64;
+        from += take;
+        len -= take;
+    }
 }
 
 /// Copies `len` bytes at `from` of the pool into `buf`.
@@ -265,14 +284,6 @@ fn copy_out(region: &Region, from: u64, buf: &mut [u64], len: u64) {
 /// and recovery.
 #[cfg_attr(feature = "recorder", track_caller)]
 fn stream(region: &Region, at: u64, words: &[u64]) {
-    let len = words.len() * 8;
-    // SAFETY: `at` checked the destination; the source is `len` bytes long.
-    unsafe {
-        region.domain().copy(
-            region.at(at, len as u64),
-            words.as_ptr().cast(),
-            len,
-            MemFlags::NONTEMPORAL | MemFlags::NODRAIN,
-        )
-    }
+    // SAFETY: `at` checked the destination; entries start lines and are padded to whole ones.
+    unsafe { region.domain().stream(region.at(at, 8 * words.len() as u64), words) }
 }

@@ -8,6 +8,7 @@ mod ops;
 mod pmdk;
 mod recover;
 mod rng;
+mod seeds;
 mod states;
 mod world;
 

@@ -212,7 +212,7 @@ fn huge() -> History {
 }
 
 /// Frees with a free neighbour on the left, on the right, on both sides.
-fn coalesce() -> History {
+pub fn coalesce() -> History {
     let (mut w, root) = world(24);
     for i in 0..6 {
         alloc(w.pool(), slot(w.pool(), root + 16 * i), HUGE, i);
@@ -303,7 +303,7 @@ fn publish_many() -> History {
 
 /// Logs that fill their capacity, of the lane and of an extension, to the
 /// last byte; and more transient words than a log has room for.
-fn publish_exact() -> History {
+pub fn publish_exact() -> History {
     let (mut w, root) = world(8);
     w.record();
     for n in [39u64, 40, 40 + 44, 40 + 43] {
@@ -323,7 +323,7 @@ fn publish_exact() -> History {
     w.finish("publish_exact")
 }
 
-fn cancel() -> History {
+pub fn cancel() -> History {
     let (mut w, root) = world(16);
     w.record();
     w.step("cancel small and split huge", |p| {
@@ -398,7 +398,7 @@ fn tx_stale_log() -> History {
     w.finish("tx_stale_log")
 }
 
-fn tx_objects() -> History {
+pub fn tx_objects() -> History {
     let (mut w, root) = world(16);
     w.record();
     w.step("alloc", |p| {
@@ -515,7 +515,7 @@ fn tx_abort() -> History {
     });
     w.step("words that had a snapshot", |p| {
         let set = |i: u64| p.set_value(at(p, root + 200 + 8 * i).cast(), 5);
-        do_publish(p, &(0..4).map(set).collect::<Vec<_>>());
+        do_publish(p, &(0..8).map(set).collect::<Vec<_>>());
     });
     w.step("commits after that", |p| {
         in_tx(p, || {
@@ -573,7 +573,7 @@ fn reopen() -> History {
 
 /// One unit of each of these is the first of a run: of one chunk, the last of
 /// two. With the root's run they take chunks 0 to 9.
-const FIRSTS: [u64; 8] = [112, 176, 304, 432, 688, 1072, 1200, 1456];
+const FIRSTS: [u64; 8] = [112, 304, 432, 688, 1072, 1200, 176, 1456];
 /// The same of three chunks.
 const THREE_CHUNKS: u64 = 3760;
 
@@ -591,7 +591,7 @@ fn reused_chunk() -> History {
     fill_runs(w.pool(), root, 6);
     free(w.pool(), slot(w.pool(), root));
     w.record();
-    w.step("scans the zone", |p| free(p, slot(p, root + 16 * 5)));
+    // Scans the zone: nothing is drained before the chunk is used again.
     w.step("one chunk", |p| alloc(p, slot(p, root), FIRSTS[6], 1));
     w.finish("reused_chunk")
 }
@@ -600,10 +600,10 @@ fn reused_chunk() -> History {
 fn merged_chunks() -> History {
     let (mut w, root) = world(8);
     fill_runs(w.pool(), root, 8);
+    alloc(w.pool(), slot(w.pool(), root + 160), 5360, 1); // between them and what is free
     free(w.pool(), slot(w.pool(), root + 96));
     free(w.pool(), slot(w.pool(), root + 112));
     w.record();
-    w.step("scans the zone", |p| free(p, slot(p, root)));
     w.step("three chunks", |p| alloc(p, slot(p, root), THREE_CHUNKS, 2));
     w.finish("merged_chunks")
 }
@@ -637,7 +637,7 @@ fn reserved() -> History {
 
 /// Two threads, two lanes, one word of a bitmap.
 fn two_lanes() -> History {
-    let (mut w, root) = world(8);
+    let (mut w, root) = world(16);
     w.record();
     for round in 0..3 {
         w.step("alloc on the first lane", |p| alloc(p, slot(p, root), 100, round));
@@ -655,6 +655,21 @@ fn two_lanes() -> History {
             });
         });
     }
+    w.step("reserve huge", |p| {
+        tx().begin(p.target(), None).unwrap();
+        tx().alloc(&request(HUGE, NO_CONTENT | 1), false).unwrap();
+    });
+    w.step("allocate behind it on the second", |p| {
+        let (handle, off) = (recorder::handle(), root + 32);
+        std::thread::scope(|s| {
+            s.spawn(move || {
+                recorder::join(handle);
+                alloc(p, slot(p, off), HUGE, 2);
+                recorder::join(None);
+            });
+        });
+    });
+    w.step("commit", |_| commit());
     w.finish("two_lanes")
 }
 

@@ -1,9 +1,9 @@
 //! Recovers crash states with the library and judges what it finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 
-use pmem_rs::flush::recorder::{self, Recording};
+use pmem_rs::flush::recorder::{self, Recording, Site};
 use pmem_rs::obj::{Error, Oid, Pool};
 use pmem_rs::pool::OpenOptions;
 
@@ -39,12 +39,21 @@ pub struct Judge<'a> {
     pub second_in: u64,
     pub sample: Option<&'a mut dyn Sample>,
     pub tally: Tally,
+    /// What recorded recoveries passed.
+    pub sites: BTreeSet<Site>,
     rng: Rng,
 }
 
 impl<'a> Judge<'a> {
     pub fn new(budget: Budget, second_in: u64) -> Judge<'a> {
-        Judge { budget, second_in, sample: None, tally: Tally::default(), rng: Rng::new(7) }
+        Judge {
+            budget,
+            second_in,
+            sample: None,
+            tally: Tally::default(),
+            sites: BTreeSet::new(),
+            rng: Rng::new(7),
+        }
     }
 
     /// Tries the states of a history until one fails.
@@ -79,14 +88,16 @@ impl<'a> Judge<'a> {
         let (mut failure, mut pools, mut no_pools) = (None, 0, 0);
         let mut base = ImageFile::new(&r.initial);
         let path = base.file.0.clone();
-        states::each(r, self.budget, base.bytes(), |id, stop, _| {
+        states::each(r, self.budget, base.bytes(), |id, stop, image| {
             self.tally.states += 1;
             let rng = &mut self.rng;
             let open = Pool::open_with(&path, None, OpenOptions { private: true });
             let result = match open {
                 Ok(pool) => {
                     pools += 1;
-                    let r = judge_open(pool, &[Logical::default()]).and_then(|_| afterlife(pool, rng));
+                    let r = created(image)
+                        .and_then(|()| judge_open(pool, &[Logical::default()]))
+                        .and_then(|_| afterlife(pool, rng));
                     world::close(pool);
                     r
                 }
@@ -136,6 +147,7 @@ impl<'a> Judge<'a> {
         let changed = media::logical(world::bytes(pool))?;
         world::close(pool);
         let r = recorder::finish().expect("armed");
+        self.sites.extend(r.sites.keys());
         let states = [expected.clone(), changed];
         let allowed = [&states[..1], &states[..], &states[1..]];
         base.bytes().copy_from_slice(&r.initial);
@@ -149,6 +161,25 @@ impl<'a> Judge<'a> {
         });
         failure.map_or(Ok(()), Err)
     }
+}
+
+/// What a pool has to hold from its first moment on, though this library would
+/// do without some of it.
+fn created(image: &[u8]) -> Result<(), String> {
+    for lane in (0..1024).map(|i| media::LANES + i * media::LANE) {
+        for (log, capacity) in [(0, 192), (0x100, 640), (0x3c0, 2048)] {
+            let header = [0, 8, 16, 24, 32, 64].map(|f| media::u64_at(image, lane + log + f));
+            if header != [0, 0, capacity, 0, 0, 0] {
+                return Err(format!("the log at {:#x} has {header:x?}", lane + log));
+            }
+        }
+    }
+    let zero = |from: usize, to: usize| image[from..to].iter().all(|&b| b == 0);
+    let zone = media::ZONE as usize;
+    if !zero(0x1830, 0x1a20) || !zero(zone, zone + 72) {
+        return Err("reserved words, or those of an unused zone, are not zero".into());
+    }
+    Ok(())
 }
 
 /// Changes words that may have been part of an interrupted transaction.
@@ -287,10 +318,9 @@ fn afterlife(pool: &'static Pool, rng: &mut Rng) -> Result<(), String> {
                 oid.off = new.unwrap_or(0);
             }
         }
-        if oid.off != 0 {
-            if before.objects.contains_key(&oid.off) || own.insert(oid.off, (type_num, size)).is_some() {
-                return Err(format!("{:#x} handed out twice", oid.off));
-            }
+        let taken = |off| before.objects.contains_key(&off);
+        if oid.off != 0 && (taken(oid.off) || own.insert(oid.off, (type_num, size)).is_some()) {
+            return Err(format!("{:#x} handed out twice", oid.off));
         }
     }
     let b = world::bytes(pool);

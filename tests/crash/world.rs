@@ -79,9 +79,14 @@ impl Drop for Scratch {
     }
 }
 
-/// The identity of the golden pools.
-pub fn create(path: &CStr, layout: &[u8], size: u64, sds: bool) -> &'static Pool {
-    let set = [0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
+/// A pool whose bytes are the same in every run; for `nth` 0 those of the
+/// golden pools.
+pub fn create(path: &CStr, layout: &[u8], size: u64, sds: bool, nth: u32) -> &'static Pool {
+    let mut set =
+        [0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
+    for (byte, n) in set.iter_mut().zip(nth.to_le_bytes()) {
+        *byte ^= n;
+    }
     let file =
         [0x3c, 0x2d, 0x1e, 0x0f, 0x5a, 0x4b, 0x78, 0x69, 0x87, 0x96, 0xa5, 0xb4, 0xc3, 0xd2, 0xe1, 0xf0];
     let identity = Some(Identity { set, file, crtime: 0x5f5e_1000 });
@@ -138,8 +143,10 @@ impl History {
 impl World {
     /// A pool that is not recorded yet.
     pub fn new(mib: u64) -> World {
+        // Worlds of several threads are open at the same time.
+        static NTH: AtomicU32 = AtomicU32::new(1);
         let file = Scratch::new("world");
-        let pool = create(&file.0, b"crash", mib * MIB, true);
+        let pool = create(&file.0, b"crash", mib * MIB, true, NTH.fetch_add(1, Ordering::Relaxed));
         World { file, pool: Some(pool), states: Vec::new(), names: Vec::new() }
     }
 

@@ -37,6 +37,13 @@ pub struct List {
     entry: u64,
 }
 
+impl List {
+    /// Offset of the head.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+}
+
 /// Changes of words in the making. Reading sees them, so that an element can
 /// be taken from one place and put in another of the same list.
 struct Words<'a> {

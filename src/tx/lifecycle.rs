@@ -126,6 +126,9 @@ impl Transaction {
             let (at, value) = (undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
             self.actions.push(Action::Set { at, value });
         }
+        if self.special_logs {
+            target.heap.link_lent(&hold, self.actions.len());
+        }
         if !self.actions.is_empty() {
             // SAFETY: reserved blocks are this transaction's own; transient
             // destinations are valid until commit by the API's contract.
@@ -135,6 +138,9 @@ impl Transaction {
             // SAFETY: as above; publish is done with the logs.
             unsafe { logs.as_mut() }.undo.restart();
             target.heap.trim_undo(&hold);
+        }
+        if self.special_logs {
+            self.end_special_logs(target.heap, &hold);
         }
         self.actions.clear();
         self.ranges.clear();
@@ -172,6 +178,9 @@ impl Transaction {
             if let Action::Alloc(b) = a {
                 target.heap.cancel(b);
             }
+        }
+        if self.special_logs {
+            self.end_special_logs(target.heap, &hold);
         }
         self.actions.clear();
         self.ranges.clear();

@@ -6,6 +6,7 @@
 //! never calls back: a failing call returns, and the C ABI continues at the
 //! environment of the level that [`Transaction::abort`] names.
 
+mod buffers;
 mod error;
 mod lifecycle;
 mod ranges;
@@ -13,11 +14,12 @@ mod work;
 
 use std::ffi::c_void;
 
+pub use buffers::{LogKind, intents_max_size, snapshots_max_size};
 pub use error::Error;
 pub use lifecycle::{Ended, Lock, LockKind};
 pub use work::AddRange;
 
-use crate::heap::{Action, Heap};
+use crate::heap::{Action, Buffer, Heap};
 use crate::thread;
 use crate::ulog::Hold;
 use ranges::Ranges;
@@ -73,6 +75,10 @@ pub struct Transaction {
     user_data: *mut c_void,
     ranges: Ranges,
     actions: Vec<Action>,
+    /// Log space that the application lent.
+    buffers: Vec<Buffer>,
+    /// Something about the logs must be undone at the end.
+    special_logs: bool,
 }
 
 impl Transaction {
@@ -88,6 +94,8 @@ impl Transaction {
             user_data: std::ptr::null_mut(),
             ranges: Ranges::default(),
             actions: Vec::new(),
+            buffers: Vec::new(),
+            special_logs: false,
         }
     }
 

@@ -109,12 +109,11 @@ impl Heap {
     /// Reads the header of a block that starts at `start`.
     #[inline]
     fn read_header(&self, start: u64, header: HeaderType, unit: u64) -> Option<ObjectHeader> {
-        // SAFETY: inside the pool, as `try_at` checked; headers of objects in
-        // use do not change.
         let word = |off| {
-            self.region
-                .try_at(start.wrapping_add(off), 8)
-                .map(|p| unsafe { p.cast::<u64>().read_unaligned() })
+            let p = self.region.try_at(start.wrapping_add(off), 8)?;
+            // SAFETY: inside the pool, as `try_at` checked; headers of objects
+            // in use do not change.
+            Some(unsafe { p.cast::<u64>().read_unaligned() })
         };
         Some(match header {
             HeaderType::Compact => {

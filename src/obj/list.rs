@@ -254,7 +254,7 @@ impl Pool {
         req: &Request,
         constructed: bool,
     ) {
-        if constructed || b.header != HeaderType::Compact {
+        if constructed || b.header != HeaderType::Compact || !b.start.is_multiple_of(8) {
             self.persist_header(b);
             return self.publish_words(hold, words, &[Action::Alloc(*b)]);
         }

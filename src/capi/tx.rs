@@ -280,9 +280,7 @@ unsafe extern "C" fn pmem_rs_tx_begin(step: &mut Step, pop: *mut c_void, env: *c
         Ok(()) => 0,
         Err(e) => {
             fail(e.errno(), format_args!("{e}"));
-            if !t.is_idle() {
-                abort(step, t, e.errno());
-            }
+            abort(step, t, e.errno());
             e.errno()
         }
     }
@@ -446,6 +444,7 @@ extern "C" fn pmem_rs_tx_end(step: &mut Step) -> c_int {
                     }
                 };
             }
+            t.let_go();
             step.call_back(callback, std::ptr::null_mut(), Stage::None);
             error
         }

@@ -17,6 +17,7 @@ mod iter;
 mod layout;
 mod publish;
 mod run;
+mod seats;
 mod stats;
 mod zone;
 
@@ -93,6 +94,7 @@ impl Heap {
         sharing: Sharing,
     ) -> Result<Heap, Error> {
         let stats = stats::Stats::new(lanes.count())?;
+        let arenas = arenas::Arenas::new(sharing, lanes.id())?;
         let mut heap = Heap {
             region,
             start,
@@ -102,7 +104,7 @@ impl Heap {
             zones: Vec::new(),
             next_zone: AtomicU32::new(0),
             free: Mutex::default(),
-            arenas: arenas::Arenas::new(sharing)?,
+            arenas,
             recyclers: Vec::new(),
             undo_extension: AtomicU64::new(UNDO_EXTENSION),
             stats,

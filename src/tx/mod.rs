@@ -19,6 +19,7 @@ pub use work::AddRange;
 
 use crate::heap::{Action, Heap};
 use crate::thread;
+use crate::thread_end::AtThreadEnd;
 use crate::ulog::Hold;
 use ranges::Ranges;
 
@@ -117,7 +118,7 @@ impl Transaction {
     #[cold]
     fn first_of_thread() -> Result<&'static mut Transaction, Error> {
         let t = crate::heap::try_box(Transaction::idle()).ok_or(Error::OutOfMemory)?;
-        if !lifecycle::free_at_thread_end(t.cast(), free_current) {
+        if !AT_THREAD_END.set(t.cast()) {
             // SAFETY: just made, known to nobody else.
             drop(unsafe { Box::from_raw(t) });
             return Err(Error::OutOfMemory);
@@ -173,6 +174,8 @@ impl Transaction {
         self.levels.last()?.env.as_ref()
     }
 }
+
+static AT_THREAD_END: AtThreadEnd = AtThreadEnd::new(free_current);
 
 /// # Safety
 /// `t` is what [`Transaction::current_or_new`] registered, of the ending thread.

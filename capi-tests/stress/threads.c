@@ -541,7 +541,7 @@ main(int argc, char **argv)
 		return 2;
 	for (unsigned i = 0; i < npools; i++) {
 		snprintf(pools[i].path, sizeof(pools[i].path), "%s", path_of((char[]){'s', (char)('0' + i), 0}));
-		open_pool(&pools[i], (size_t)128 << 20);
+		open_pool(&pools[i], (size_t)(is_pmdk() ? 512 : 128) << 20); /* PMDK's spreads more */
 	}
 	static struct worker workers[MAX_THREADS];
 	for (unsigned t = 0; t < nthreads; t++) {

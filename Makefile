@@ -85,7 +85,7 @@ clean:
 	rm -rf $(OUT) target/*.map
 
 check: all
-	tools/check-abi $(OUT)
+	tools/check-abi --complete $(OUT)
 	$(CARGO) test --features recorder
 	capi-tests/run
 

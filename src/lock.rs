@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub struct RawLock(AtomicU32);
 
 impl RawLock {
+    pub const fn new() -> RawLock {
+        RawLock(AtomicU32::new(0))
+    }
+
     #[inline]
     pub fn lock(&self) {
         if self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {

@@ -90,8 +90,23 @@ work(PMEMobjpool *pop)
 			pmemobj_tx_alloc(40, 3);
 		pmemobj_tx_commit();
 		pmemobj_tx_process();
-		pmemobj_tx_end();
+	} else {
+		EQ(pmemobj_tx_stage(), TX_STAGE_ONABORT); /* there is something to end */
 	}
+	pmemobj_tx_end();
+	volatile int state = 0;
+	TX_BEGIN(pop) {
+		TX_BEGIN(pop) {
+			pmemobj_tx_add_range(oid, offsetof(struct root, data), 100);
+		} TX_END
+	} TX_ONCOMMIT {
+		state = 1;
+	} TX_ONABORT {
+		EQ(pmemobj_tx_errno(), ENOMEM);
+		state = 2;
+	} TX_END
+	CHECK(state != 0);
+	EQ(pmemobj_tx_stage(), TX_STAGE_NONE);
 	struct pobj_action act[60];
 	int n = 0;
 	while (n < 60 && !OID_IS_NULL(pmemobj_reserve(pop, &act[n], 64, 4)))

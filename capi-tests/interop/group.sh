@@ -1,6 +1,7 @@
 # Pools that go back and forth between PMDK and ours.
 
 compile "$BIN/work" -O2 capi-tests/interop/work.c || exit 1
+compile "$BIN/classes" -O2 capi-tests/interop/classes.c || exit 1
 pmempool() { on pmdk "$PMDK/bin/pmempool" "$@"; }
 
 # The oracle of this group and the next: does `work verify` see what it must?
@@ -76,7 +77,19 @@ fresh() { # SIZE
 		{ printf "byte %#x: %s in PMDK, %s in ours (octal)\n", at, $2, $3; n++ }
 		END { exit n != 0 }' "$SCRATCH/differences"
 }
-export -f pmempool verifier_sees alternate describe fresh
+# Custom allocation classes: A and B in turn, each defining them anew; at last
+# everything is freed by a library that does not know them.
+with_classes() { # A B
+	local step library
+	for step in 0 1 2 3 4 5 6; do
+		library=$1
+		[ $((step % 2)) = 0 ] || library=$2
+		on "$library" "$BIN/classes" $step "$SCRATCH/classes" || { echo "step $step, $library"; return 1; }
+		pmempool check "$SCRATCH/classes" || return 1
+	done
+	on "$2" "$BIN/classes" free "$SCRATCH/classes" && pmempool check "$SCRATCH/classes"
+}
+export -f with_classes pmempool verifier_sees alternate describe fresh
 
 reference=ours
 have_pmdk && reference=pmdk
@@ -89,6 +102,9 @@ if have_pmdk; then
 	done
 	attempt "pmempool info describes ours as it does PMDK's" describe
 	export PMEM_IS_PMEM_FORCE=1
+	for turn in "pmdk ours" "ours pmdk" "ours ours"; do
+		attempt "custom classes in turn: $turn" with_classes $turn
+	done
 	for turn in "pmdk ours" "ours pmdk"; do
 		attempt "in turn: $turn" alternate $turn $((256 << 20)) 4000
 		attempt "in turn: $turn, full of small objects" alternate $turn $((100 << 20)) 20000

@@ -179,15 +179,6 @@ int pmemobj_tx_xlog_append_buffer(enum pobj_log_type type,
 					 size_t size,
 					 uint64_t flags);
 
-/* Lets a log grow by itself (the default) or not; 0 or an error number. */
-int pmemobj_tx_log_auto_alloc(enum pobj_log_type type, int on_off);
-
-/* Bytes of buffers that snapshots of these sizes need; SIZE_MAX with errno on failure. */
-size_t pmemobj_tx_log_snapshots_max_size(size_t *sizes, size_t nsizes);
-
-/* Bytes of buffers that so many allocations and frees need; SIZE_MAX with errno on failure. */
-size_t pmemobj_tx_log_intents_max_size(size_t nintents);
-
 /* The stage of the calling thread's transaction. */
 enum pobj_tx_stage pmemobj_tx_stage(void);
 
@@ -205,6 +196,15 @@ void pmemobj_tx_set_failure_behavior(enum pobj_tx_failure_behavior behavior);
 
 /* What failing functions do in the current transaction. */
 enum pobj_tx_failure_behavior pmemobj_tx_get_failure_behavior(void);
+
+/* Lets a log grow by itself (the default) or not; 0 or an error number. */
+int pmemobj_tx_log_auto_alloc(enum pobj_log_type type, int on_off);
+
+/* Bytes of buffers that snapshots of these sizes need; SIZE_MAX with errno on failure. */
+size_t pmemobj_tx_log_snapshots_max_size(size_t *sizes, size_t nsizes);
+
+/* Bytes of buffers that so many allocations and frees need; SIZE_MAX with errno on failure. */
+size_t pmemobj_tx_log_intents_max_size(size_t nintents);
 
 #ifdef __cplusplus
 }

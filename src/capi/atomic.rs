@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::{fail, status};
-use crate::obj::{self, Constructor, Oid, Pool, Request};
+use crate::obj::{self, Constructor, Defragmented, Oid, Pool, Request};
 
 pub use super::base::CConstructor;
 use super::base::{PMEMobjpool, POBJ_XALLOC_ARENA_MASK, POBJ_XALLOC_CLASS_MASK, POBJ_XALLOC_ZERO};
@@ -252,4 +252,38 @@ pub extern "C" fn pmemobj_alloc_usable_size(oid: Oid) -> usize {
         return 0;
     }
     pool_of(oid).map_or(0, |pool: &obj::Pool| pool.usable_size(oid.off) as usize)
+}
+
+/// Moves objects so that fewer runs are in use, and updates the ids.
+///
+/// # Safety
+/// The C contract.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_defrag(
+    pop: *mut c_void,
+    oidv: *mut *mut Oid,
+    oidcnt: usize,
+    result: *mut pobj_defrag_result,
+) -> c_int {
+    let mut done = Defragmented::default();
+    // SAFETY: the C contract.
+    let Some(pool) = (unsafe { pool_arg(pop) }) else { return -1 };
+    // SAFETY: the C contract.
+    let oids = if oidcnt == 0 { &[] } else { unsafe { std::slice::from_raw_parts(oidv, oidcnt) } };
+    // SAFETY: the C contract.
+    let r = unsafe { pool.defrag(oids, &mut done) };
+    if let Err(obj::Error::OidsOfOtherPool) = &r {
+        done = Defragmented::default();
+    }
+    if !result.is_null() {
+        // SAFETY: the C contract.
+        unsafe { result.write(pobj_defrag_result { total: done.total, relocated: done.relocated }) };
+    }
+    match r {
+        Err(e @ obj::Error::OidsOfOtherPool) => {
+            super::errmsg::set(format_args!("{e}"));
+            -1
+        }
+        r => status(r),
+    }
 }

@@ -72,6 +72,7 @@ oid_t pmem_rs_tx_strdup(struct step *, const char *s, uint64_t type_num, uint64_
 oid_t pmem_rs_tx_wcsdup(struct step *, const wchar_t *s, uint64_t type_num, uint64_t flags);
 int pmem_rs_tx_free(struct step *, oid_t oid, uint64_t flags);
 int pmem_rs_tx_publish(struct step *, const void *actv, size_t n, uint64_t flags);
+int pmem_rs_tx_log_append_buffer(struct step *, int type, void *addr, size_t size, uint64_t flags);
 
 void *
 pmem_rs_cached_pool(void)
@@ -299,4 +300,16 @@ EXPORT int
 pmemobj_tx_xpublish(const void *actv, size_t actvcnt, uint64_t flags)
 {
 	STEP(int, pmem_rs_tx_publish(&s, actv, actvcnt, flags));
+}
+
+EXPORT int
+pmemobj_tx_log_append_buffer(int type, void *addr, size_t size)
+{
+	STEP(int, pmem_rs_tx_log_append_buffer(&s, type, addr, size, 0));
+}
+
+EXPORT int
+pmemobj_tx_xlog_append_buffer(int type, void *addr, size_t size, uint64_t flags)
+{
+	STEP(int, pmem_rs_tx_log_append_buffer(&s, type, addr, size, flags));
 }

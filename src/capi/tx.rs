@@ -15,7 +15,10 @@ use super::base::{
 };
 use super::{fail, set_errno};
 use crate::obj::{Oid, Pool, RawAction, Request, sync};
-use crate::tx::{AddRange, Callback, Ended, Env, Error, FAILURE_RETURN, Lock, LockKind, Stage, Transaction};
+use crate::tx::{
+    AddRange, Callback, Ended, Env, Error, FAILURE_RETURN, Lock, LockKind, LogKind, Stage, Transaction,
+    intents_max_size, snapshots_max_size,
+};
 
 /// What the shim does when Rust has returned: call back, then jump.
 #[repr(C)]
@@ -191,12 +194,6 @@ unsafe extern "C" {
         size: usize,
         flags: u64,
     ) -> c_int;
-    /// Lets a log grow by itself (the default) or not; 0 or an error number.
-    pub fn pmemobj_tx_log_auto_alloc(r#type: LogType, on_off: c_int) -> c_int;
-    /// Bytes of buffers that snapshots of these sizes need; SIZE_MAX with errno on failure.
-    pub fn pmemobj_tx_log_snapshots_max_size(sizes: *mut usize, nsizes: usize) -> usize;
-    /// Bytes of buffers that so many allocations and frees need; SIZE_MAX with errno on failure.
-    pub fn pmemobj_tx_log_intents_max_size(nintents: usize) -> usize;
 }
 
 /// Ends the process, silently as PMDK does, when a transactional function is
@@ -283,9 +280,7 @@ unsafe extern "C" fn pmem_rs_tx_begin(step: &mut Step, pop: *mut c_void, env: *c
         Ok(()) => 0,
         Err(e) => {
             fail(e.errno(), format_args!("{e}"));
-            if !t.is_idle() {
-                abort(step, t, e.errno());
-            }
+            abort(step, t, e.errno());
             e.errno()
         }
     }
@@ -449,6 +444,7 @@ extern "C" fn pmem_rs_tx_end(step: &mut Step) -> c_int {
                     }
                 };
             }
+            t.let_go();
             step.call_back(callback, std::ptr::null_mut(), Stage::None);
             error
         }
@@ -687,4 +683,70 @@ unsafe extern "C" fn pmem_rs_tx_publish(
         None => libc::EINVAL,
     };
     failed(step, t, flags, error)
+}
+
+/// What a [`pobj_log_type`] names.
+fn log_kind(kind: LogType) -> Option<LogKind> {
+    match kind {
+        0 => Some(LogKind::Snapshot),
+        1 => Some(LogKind::Intent),
+        _ => None,
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn pmem_rs_tx_log_append_buffer(
+    step: &mut Step,
+    kind: c_int,
+    addr: *mut c_void,
+    size: usize,
+    flags: u64,
+) -> c_int {
+    let t = working();
+    if flags & !NO_ABORT != 0 {
+        return unknown_flags(step, t, flags, NO_ABORT);
+    }
+    let r = match log_kind(kind) {
+        Some(kind) => t.lend(kind, addr as usize, size as u64),
+        None => Err(Error::Heap(crate::heap::Error::Buffer("unknown log type"))),
+    };
+    finish(step, t, flags, r)
+}
+
+/// Lets a log grow by itself (the default) or not; 0 or an error number.
+#[unsafe(no_mangle)]
+pub extern "C" fn pmemobj_tx_log_auto_alloc(r#type: LogType, on_off: c_int) -> c_int {
+    let t = working();
+    if let Some(kind) = log_kind(r#type) {
+        t.set_auto_alloc(kind, on_off != 0);
+    }
+    0
+}
+
+/// The size, or `SIZE_MAX` with ERANGE.
+fn size_or_range(size: Option<u64>) -> usize {
+    size.map_or_else(
+        || {
+            set_errno(libc::ERANGE);
+            usize::MAX
+        },
+        |size| size as usize,
+    )
+}
+
+/// Bytes of buffers that snapshots of these sizes need; SIZE_MAX with errno on failure.
+///
+/// # Safety
+/// The C contract: `sizes` has `nsizes` elements.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pmemobj_tx_log_snapshots_max_size(sizes: *mut usize, nsizes: usize) -> usize {
+    // SAFETY: the C contract.
+    let sizes = if nsizes == 0 { &[] } else { unsafe { std::slice::from_raw_parts(sizes, nsizes) } };
+    size_or_range(snapshots_max_size(sizes.iter().map(|&s| s as u64)))
+}
+
+/// Bytes of buffers that so many allocations and frees need; SIZE_MAX with errno on failure.
+#[unsafe(no_mangle)]
+pub extern "C" fn pmemobj_tx_log_intents_max_size(nintents: usize) -> usize {
+    size_or_range(intents_max_size(nintents as u64))
 }

@@ -16,7 +16,7 @@ use crate::lock::RawLock;
 
 /// The runs that serve one arena, one per class.
 pub struct Arena {
-    lock: RawLock,
+    pub(super) lock: RawLock,
     active: UnsafeCell<[*mut RunMap; NO_CLASS as usize]>,
     /// Threads may get it without asking.
     pub automatic: AtomicBool,
@@ -50,12 +50,12 @@ impl Arena {
     }
 
     /// The run that serves `class`.
-    fn active(&self, class: u8) -> *mut RunMap {
+    pub(super) fn active(&self, class: u8) -> *mut RunMap {
         // SAFETY: the caller holds the arena's lock.
         unsafe { (&*self.active.get())[class as usize] }
     }
 
-    fn set_active(&self, class: u8, map: *mut RunMap) {
+    pub(super) fn set_active(&self, class: u8, map: *mut RunMap) {
         // SAFETY: the caller holds the arena's lock.
         unsafe { (&mut *self.active.get())[class as usize] = map }
     }
@@ -135,7 +135,7 @@ impl Heap {
         self.free_blocks().reserve(&self.region, &self.zones, chunks, header)
     }
 
-    fn reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
+    pub(super) fn reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
         self.try_reserve_units(arena, class, units).or_else(|| {
             // With no lock held, all arenas' empty runs can be had.
             self.reclaim_empty_runs(None);
@@ -184,7 +184,7 @@ impl Heap {
         next
     }
 
-    fn slot_of(&self, map: &RunMap) -> &Slot {
+    pub(super) fn slot_of(&self, map: &RunMap) -> &Slot {
         match self.zones[map.zone as usize].slot(map.chunk) {
             Some(slot) => slot,
             None => unreachable!("a run with a map is in a scanned zone"),
@@ -192,7 +192,7 @@ impl Heap {
     }
 
     /// A run stops serving its arena.
-    fn detach(&self, slot: &Slot, map: &RunMap) {
+    pub(super) fn detach(&self, slot: &Slot, map: &RunMap) {
         slot.lock.with(|| {
             let free = map.free_units();
             slot.set_state(SlotState::Full);

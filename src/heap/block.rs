@@ -1,7 +1,5 @@
 //! Blocks: the place of an object, found from its offset, and its header.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::layout::{
     CHUNK, ChunkHeader, FREE, HEAP_HEADER, HeaderType, MAX_UNITS, RUN, RUN_DATA, RUN_HEADER, RunGeometry,
     USED, ZONE_META, ZONE_SIZE,
@@ -90,16 +88,19 @@ impl Heap {
     /// Writes the object header of a reserved block; not flushed.
     #[inline]
     pub fn write_header(&self, b: &Block, type_num: u64, flags: u16) {
+        // SAFETY: `at` checked the word; the block is the caller's own. Units of
+        // a custom class need not be multiples of 8 bytes.
+        let store = |off, value| unsafe { self.region.at(off, 8).cast::<u64>().write_unaligned(value) };
         match b.header {
             HeaderType::Compact => {
                 let [size, extra] = compact_words(b.size, flags, type_num);
-                self.region.store(b.start, size);
-                self.region.store(b.start + 8, extra);
+                store(b.start, size);
+                store(b.start + 8, extra);
             }
             HeaderType::Legacy => {
-                self.region.store(b.start + 8, b.size);
-                self.region.store(b.start + 48, (flags as u64) << 48);
-                self.region.store(b.start + 56, type_num);
+                store(b.start + 8, b.size);
+                store(b.start + 48, (flags as u64) << 48);
+                store(b.start + 56, type_num);
             }
             HeaderType::None => {}
         }
@@ -108,7 +109,12 @@ impl Heap {
     /// Reads the header of a block that starts at `start`.
     #[inline]
     fn read_header(&self, start: u64, header: HeaderType, unit: u64) -> Option<ObjectHeader> {
-        let word = |off| self.region.try_word(start.wrapping_add(off)).map(|w| w.load(Relaxed));
+        let word = |off| {
+            let p = self.region.try_at(start.wrapping_add(off), 8)?;
+            // SAFETY: inside the pool, as `try_at` checked; headers of objects
+            // in use do not change.
+            Some(unsafe { p.cast::<u64>().read_unaligned() })
+        };
         Some(match header {
             HeaderType::Compact => {
                 let w = word(0)?;

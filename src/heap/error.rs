@@ -31,6 +31,8 @@ pub enum Error {
     #[error("arena id outside of the allowed range: {0}")]
     NoArena(u64),
     #[error("{0}")]
+    Buffer(&'static str),
+    #[error("{0}")]
     Class(&'static str),
     #[error("attempted to overwrite an allocation class")]
     ClassTaken,

@@ -9,7 +9,9 @@ mod arena;
 mod arenas;
 mod block;
 mod boot;
+mod buffers;
 mod class;
+mod compact;
 mod custom;
 mod error;
 mod huge;
@@ -28,6 +30,7 @@ use std::sync::{Mutex, MutexGuard};
 pub use arenas::Sharing;
 pub use block::{Block, INTERNAL, ObjectHeader, compact_words};
 pub use boot::{check, format};
+pub use buffers::Buffer;
 pub use custom::ClassInfo;
 pub use error::Error;
 pub use layout::{HeaderType, MAX_ALLOC, MIN_HEAP};
@@ -76,6 +79,8 @@ pub struct Heap {
     free: Mutex<huge::FreeBlocks>,
     arenas: arenas::Arenas,
     recyclers: Vec<Mutex<Vec<(u32, u32)>>>,
+    /// Log space lent by the application to running transactions.
+    buffers: Mutex<Vec<Buffer>>,
     /// `tx.cache.size`.
     undo_extension: AtomicU64,
     stats: stats::Stats,
@@ -107,6 +112,7 @@ impl Heap {
             arenas,
             recyclers: Vec::new(),
             undo_extension: AtomicU64::new(UNDO_EXTENSION),
+            buffers: Mutex::default(),
             stats,
             pattern: AtomicI32::new(-1),
         };

@@ -7,7 +7,7 @@ use super::block::{Block, Place};
 use super::layout::{ChunkHeader, FREE, HeaderType, USED};
 use super::zone::{Slot, SlotState};
 use super::{Error, Heap, Request};
-use crate::ulog::{Hold, Logs, Op, Redo, format_extension};
+use crate::ulog::{Extension, Hold, Logs, Op, Redo, format_extension};
 
 /// Entries that one action adds to a redo log, at most.
 const ENTRIES_PER_ACTION: usize = 1;
@@ -59,9 +59,17 @@ impl Heap {
             if logs.external.capacity() >= 16 * entries as u64 {
                 return Ok(());
             }
-            let (link, log, capacity) =
-                self.extend(&mut logs.internal, logs.external.tail_link(), REDO_EXTENSION, 0)?;
-            logs.external.push_extension(link, log, capacity)?;
+            if hold.is_outermost() {
+                // Buffers lent to a transaction serve its own commit alone.
+                if logs.external.capacity() + logs.external.lent_capacity() >= 16 * entries as u64 {
+                    return Ok(());
+                }
+                if logs.external.fixed {
+                    return Err(Error::LogFull);
+                }
+            }
+            let e = self.extend(&mut logs.internal, logs.external.tail_link(), REDO_EXTENSION, 0)?;
+            logs.external.push_extension(e)?;
         }
     }
 
@@ -93,8 +101,11 @@ impl Heap {
             }
         }
         // A transaction around this operation made room in them for its commit.
-        while let Some((field, link)) = external.last_extension().filter(|_| hold.is_outermost()) {
-            if self.release_log(internal, field, link).is_err() {
+        while let Some((field, e)) = external.last_extension().filter(|(_, e)| hold.is_outermost() || e.lent)
+        {
+            if e.lent {
+                self.region.persist_word(field, 0);
+            } else if self.release_log(internal, field, e.link).is_err() {
                 break;
             }
             external.pop_extension();
@@ -288,14 +299,14 @@ impl Heap {
     }
 
     /// Makes an empty log in a new internal object and links it at `field`
-    /// (format 3.8): link, offset and capacity of the log.
+    /// (format 3.8).
     pub fn extend(
         &self,
         internal: &mut Redo,
         field: u64,
         size: u64,
         gen_num: u64,
-    ) -> Result<(u64, u64, u64), Error> {
+    ) -> Result<Extension, Error> {
         let b = self.reserve(&Request::internal(size))?;
         let made = match b.header {
             HeaderType::Compact => format_extension(&self.region, b.user(), b.usable(), gen_num, 0),
@@ -313,7 +324,7 @@ impl Heap {
         internal.add(Op::Set, field, b.user());
         self.commit_blocks(internal, &mut Vec::new(), &[Action::Alloc(b)]);
         self.count(None, &[Action::Alloc(b)]);
-        Ok((b.user(), log, capacity))
+        Ok(Extension { link: b.user(), log, capacity, lent: false })
     }
 
     /// Unlinks and frees the extension that `field` designates (format 3.9).
@@ -331,10 +342,13 @@ impl Heap {
         // SAFETY: the lane is held and nothing is called back meanwhile.
         let logs = unsafe { logs.as_mut() };
         while logs.undo.missing(len) > 0 {
+            if logs.undo.fixed {
+                return Err(Error::LogFull);
+            }
             let size = self.undo_extension().saturating_add(UNDO_EXTENSION_EXTRA);
             let field = logs.undo.tail_link();
-            let (link, log, capacity) = self.extend(&mut logs.internal, field, size, logs.undo.gen_num())?;
-            logs.undo.push_extension(link, log, capacity)?;
+            let e = self.extend(&mut logs.internal, field, size, logs.undo.gen_num())?;
+            logs.undo.push_extension(e)?;
         }
         Ok(())
     }
@@ -345,12 +359,10 @@ impl Heap {
         let mut logs: NonNull<Logs> = hold.logs();
         // SAFETY: the lane is held and nothing is called back meanwhile.
         let logs = unsafe { logs.as_mut() };
-        while logs.undo.extensions() > 1 {
-            let Some((field, link)) = logs.undo.last_extension() else { return };
-            if self.release_log(&mut logs.internal, field, link).is_err() {
+        while logs.undo.extensions() > 1 || logs.undo.ends_lent() {
+            if self.drop_undo_extension(logs).is_err() {
                 return;
             }
-            logs.undo.pop_extension();
         }
     }
 }

@@ -48,7 +48,7 @@ impl Pool {
         let mut actions = Actions::new();
         let logged = matches!(set[0], Some(Action::Set { .. }));
         match b.header {
-            HeaderType::Compact if logged && !durable => {
+            HeaderType::Compact if logged && !durable && b.start.is_multiple_of(8) => {
                 // The operation goes through the log anyway: the header goes
                 // with it and needs no ordering point of its own.
                 let [size, extra] = compact_words(b.size, 0, req.type_num);

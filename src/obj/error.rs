@@ -24,6 +24,9 @@ pub enum Error {
     NotInList(u64),
     #[error("pmemobj_mutex_lock: {}", crate::flush::StrError(*.0))]
     ListLock(i32),
+    /// PMDK leaves errno as it is.
+    #[error("Not all PMEMoids belong to the provided pool")]
+    OidsOfOtherPool,
     #[error("out of memory")]
     OutOfMemory,
 }
@@ -35,7 +38,11 @@ impl Error {
             Error::Heap(e) => e.errno(),
             Error::Log(e) => e.errno(),
             Error::AlreadyOpen => libc::EEXIST,
-            Error::Config(_) | Error::RootSizeZero | Error::ListHead(_) | Error::NotInList(_) => libc::EINVAL,
+            Error::Config(_)
+            | Error::OidsOfOtherPool
+            | Error::RootSizeZero
+            | Error::ListHead(_)
+            | Error::NotInList(_) => libc::EINVAL,
             Error::ListLock(e) => *e,
             Error::OutOfMemory => libc::ENOMEM,
         }

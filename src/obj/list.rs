@@ -37,6 +37,13 @@ pub struct List {
     entry: u64,
 }
 
+impl List {
+    /// Offset of the head.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+}
+
 /// Changes of words in the making. Reading sees them, so that an element can
 /// be taken from one place and put in another of the same list.
 struct Words<'a> {
@@ -247,7 +254,7 @@ impl Pool {
         req: &Request,
         constructed: bool,
     ) {
-        if constructed || b.header != HeaderType::Compact {
+        if constructed || b.header != HeaderType::Compact || !b.start.is_multiple_of(8) {
             self.persist_header(b);
             return self.publish_words(hold, words, &[Action::Alloc(*b)]);
         }

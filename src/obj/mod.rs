@@ -8,6 +8,7 @@
 mod actions;
 mod alloc;
 pub mod ctl;
+mod defrag;
 mod error;
 mod list;
 mod open;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 pub use actions::RawAction;
 pub use alloc::Constructor;
+pub use defrag::Defragmented;
 pub use error::Error;
 pub use list::{List, Position};
 

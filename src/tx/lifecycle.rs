@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use super::{Callback, Env, Error, FAILURE_ABORT, Level, Stage, Target, Transaction};
+use super::{Callback, Env, Error, FAILURE_ABORT, Stage, Target, Transaction};
 use crate::heap::Action;
 use crate::ulog::Logs;
 
@@ -35,7 +35,8 @@ pub enum Ended {
 
 impl Transaction {
     /// Opens a transaction, or a level of the open one. The caller checked
-    /// that the stage is `None` or `Work`.
+    /// that the stage is `None` or `Work`. When it fails there is a level to
+    /// abort: the new one, if that is the outermost, else its parent.
     #[inline]
     pub fn begin(&mut self, target: Target, env: Option<&Env>) -> Result<(), Error> {
         let outermost = self.levels.is_empty();
@@ -43,17 +44,19 @@ impl Transaction {
             debug_assert!(t.uuid_lo != 0);
             return Err(Error::OtherPool);
         }
-        self.levels.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-        if outermost {
-            self.hold = Some(target.heap.lanes.hold()?);
-            self.target = Some(target);
-            self.user_data = std::ptr::null_mut();
-            self.callback = None;
-        }
         let failure = self.levels.last().map_or(FAILURE_ABORT, |l| l.failure);
-        self.levels.push(Level { env: env.copied(), failure });
+        self.levels.push(env, failure)?;
         self.stage = Stage::Work;
         self.error = 0;
+        if outermost {
+            self.user_data = std::ptr::null_mut();
+            self.callback = None;
+            if self.is_spare() {
+                return Err(Error::OutOfMemory);
+            }
+            self.hold = Some(target.heap.lanes.hold()?);
+            self.target = Some(target);
+        }
         Ok(())
     }
 
@@ -90,7 +93,7 @@ impl Transaction {
     /// Commits the current level; for the outermost one all its changes become
     /// durable, atomically (format 7.3).
     pub fn commit(&mut self) {
-        if self.levels.len() == 1 {
+        if self.levels.is_outermost() {
             self.commit_outermost();
         }
         self.stage = Stage::OnCommit;
@@ -125,6 +128,9 @@ impl Transaction {
             let (at, value) = (undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
             self.actions.push(Action::Set { at, value });
         }
+        if self.special_logs {
+            target.heap.link_lent(&hold, self.actions.len());
+        }
         if !self.actions.is_empty() {
             // SAFETY: reserved blocks are this transaction's own; transient
             // destinations are valid until commit by the API's contract.
@@ -135,6 +141,9 @@ impl Transaction {
             unsafe { logs.as_mut() }.undo.restart();
             target.heap.trim_undo(&hold);
         }
+        if self.special_logs {
+            self.end_special_logs(target.heap, &hold);
+        }
         self.actions.clear();
         self.ranges.clear();
     }
@@ -144,7 +153,7 @@ impl Transaction {
     pub fn abort(&mut self, error: i32) {
         self.stage = Stage::OnAbort;
         self.error = error;
-        if self.levels.len() == 1 {
+        if self.levels.is_outermost() {
             self.roll_back();
         }
     }
@@ -171,6 +180,9 @@ impl Transaction {
             if let Action::Alloc(b) = a {
                 target.heap.cancel(b);
             }
+        }
+        if self.special_logs {
+            self.end_special_logs(target.heap, &hold);
         }
         self.actions.clear();
         self.ranges.clear();

@@ -6,21 +6,27 @@
 //! never calls back: a failing call returns, and the C ABI continues at the
 //! environment of the level that [`Transaction::abort`] names.
 
+mod buffers;
 mod error;
+mod levels;
 mod lifecycle;
 mod ranges;
 mod work;
 
+use std::cell::UnsafeCell;
 use std::ffi::c_void;
 
+pub use buffers::{LogKind, intents_max_size, snapshots_max_size};
 pub use error::Error;
 pub use lifecycle::{Ended, Lock, LockKind};
 pub use work::AddRange;
 
-use crate::heap::{Action, Heap};
+use crate::heap::{Action, Buffer, Heap};
+use crate::lock::RawLock;
 use crate::thread;
 use crate::thread_end::AtThreadEnd;
 use crate::ulog::Hold;
+use levels::Levels;
 use ranges::Ranges;
 
 /// Where the C ABI continues after an abort; opaque here. glibc's `jmp_buf`.
@@ -44,12 +50,6 @@ pub enum Stage {
 pub const FAILURE_ABORT: i32 = 0;
 pub const FAILURE_RETURN: i32 = 1;
 
-/// One level of nesting.
-struct Level {
-    env: Option<Env>,
-    failure: i32,
-}
-
 /// The pool of a transaction. The program keeps it open meanwhile, by the
 /// contract of the C API.
 #[derive(Clone, Copy)]
@@ -68,27 +68,33 @@ pub struct Transaction {
     error: i32,
     target: Option<Target>,
     hold: Option<Hold<'static>>,
-    levels: Vec<Level>,
+    levels: Levels,
     locks: Vec<Lock>,
     callback: Option<(Callback, *mut c_void)>,
     user_data: *mut c_void,
     ranges: Ranges,
     actions: Vec<Action>,
+    /// Log space that the application lent.
+    buffers: Vec<Buffer>,
+    /// Something about the logs must be undone at the end.
+    special_logs: bool,
 }
 
 impl Transaction {
-    fn idle() -> Transaction {
+    const fn idle() -> Transaction {
         Transaction {
             stage: Stage::None,
             error: 0,
             target: None,
             hold: None,
-            levels: Vec::new(),
+            levels: Levels::new(),
             locks: Vec::new(),
             callback: None,
             user_data: std::ptr::null_mut(),
-            ranges: Ranges::default(),
+            ranges: Ranges::new(),
             actions: Vec::new(),
+            buffers: Vec::new(),
+            special_logs: false,
         }
     }
 
@@ -103,7 +109,9 @@ impl Transaction {
         unsafe { thread::transaction().cast::<Transaction>().as_mut() }
     }
 
-    /// As [`Transaction::current`], made at the thread's first use.
+    /// As [`Transaction::current`], made at the thread's first use. Without
+    /// memory for it the spare one, in which no more can be done than to begin
+    /// in vain, abort and end.
     ///
     /// # Safety
     /// As there.
@@ -112,20 +120,30 @@ impl Transaction {
         if let Some(t) = unsafe { Transaction::current() } {
             return Ok(t);
         }
-        Transaction::first_of_thread()
-    }
-
-    #[cold]
-    fn first_of_thread() -> Result<&'static mut Transaction, Error> {
-        let t = crate::heap::try_box(Transaction::idle()).ok_or(Error::OutOfMemory)?;
-        if !AT_THREAD_END.set(t.cast()) {
-            // SAFETY: just made, known to nobody else.
-            drop(unsafe { Box::from_raw(t) });
-            return Err(Error::OutOfMemory);
-        }
+        let t = match crate::heap::try_box(Transaction::idle()) {
+            Some(t) => {
+                // Without a key to spare it is simply never freed.
+                AT_THREAD_END.set(t.cast());
+                t
+            }
+            None if SPARE.lock.try_lock() => SPARE.transaction.get(),
+            None => return Err(Error::OutOfMemory),
+        };
         thread::set_transaction(t.cast());
         // SAFETY: not null, and known to this thread alone.
         unsafe { t.as_mut() }.ok_or(Error::OutOfMemory)
+    }
+
+    fn is_spare(&self) -> bool {
+        std::ptr::eq(self, SPARE.transaction.get())
+    }
+
+    /// After the end of the outermost level: the spare one is there for others.
+    pub fn let_go(&mut self) {
+        if self.is_spare() {
+            thread::set_transaction(std::ptr::null_mut());
+            SPARE.lock.unlock();
+        }
     }
 
     pub fn stage(&self) -> Stage {
@@ -166,7 +184,7 @@ impl Transaction {
 
     /// The callback and its argument, if this is the outermost level.
     pub fn outermost_callback(&self) -> Option<(Callback, *mut c_void)> {
-        if self.levels.len() == 1 { self.callback } else { None }
+        if self.levels.is_outermost() { self.callback } else { None }
     }
 
     /// Where to continue after an abort of the current level.
@@ -174,6 +192,17 @@ impl Transaction {
         self.levels.last()?.env.as_ref()
     }
 }
+
+/// Carries the failure of a thread's first transaction that found no memory.
+struct Spare {
+    lock: RawLock,
+    transaction: UnsafeCell<Transaction>,
+}
+
+// SAFETY: whoever holds the lock uses the transaction.
+unsafe impl Sync for Spare {}
+
+static SPARE: Spare = Spare { lock: RawLock::new(), transaction: UnsafeCell::new(Transaction::idle()) };
 
 static AT_THREAD_END: AtThreadEnd = AtThreadEnd::new(free_current);
 

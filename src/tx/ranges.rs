@@ -11,12 +11,16 @@ pub struct Range {
 }
 
 /// Disjoint ranges by ascending offset; neighbours are merged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ranges {
     sorted: Vec<Range>,
 }
 
 impl Ranges {
+    pub const fn new() -> Ranges {
+        Ranges { sorted: Vec::new() }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.sorted.is_empty()
     }
@@ -120,7 +124,7 @@ mod tests {
 
     #[test]
     fn only_gaps_are_new() {
-        let mut r = Ranges::default();
+        let mut r = Ranges::new();
         assert_eq!(add(&mut r, 10, 20, true), [(10, 20)]);
         assert_eq!(add(&mut r, 12, 18, true), []);
         assert_eq!(add(&mut r, 30, 40, false), [(30, 40)]);
@@ -138,7 +142,7 @@ mod tests {
             seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
             (seed >> 33) % n
         };
-        let mut r = Ranges::default();
+        let mut r = Ranges::new();
         let mut model = [(false, false); 300];
         for _ in 0..5000 {
             let start = rnd(280);

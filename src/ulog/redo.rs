@@ -11,13 +11,29 @@ const HEAD: usize = (HEADER / 8) as usize;
 /// How far back an entry for the same target is looked for.
 const MERGE_WINDOW: usize = 64;
 
+/// A log that was linked to another one.
+#[derive(Clone, Copy, Debug)]
+pub struct Extension {
+    /// As stored in the `next` field that designates it.
+    pub link: u64,
+    pub log: u64,
+    pub capacity: u64,
+    /// The application's own memory: unlinked, never freed.
+    pub lent: bool,
+}
+
 /// One lane's redo log: the operation being built, and where it will go.
 #[derive(Debug)]
 pub struct Redo {
     log: u64,
     base: u64,
-    /// Extensions in chain order: link as stored, offset, capacity.
-    extensions: Vec<(u64, u64, u64)>,
+    /// Extensions in chain order.
+    extensions: Vec<Extension>,
+    /// Buffers of the application, to be linked when they are needed: offset,
+    /// capacity.
+    pub lent: Vec<(u64, u64)>,
+    /// The transaction that holds the lane forbade extensions.
+    pub fixed: bool,
     /// Header and entries as they will stand on media.
     image: Vec<u64>,
 }
@@ -28,7 +44,7 @@ impl Redo {
         let mut image = Vec::new();
         image.try_reserve(HEAD + (base / 8) as usize + 8).map_err(|_| Error::OutOfMemory)?;
         image.resize(HEAD, 0);
-        Ok(Redo { log, base, extensions: Vec::new(), image })
+        Ok(Redo { log, base, extensions: Vec::new(), lent: Vec::new(), fixed: false, image })
     }
 
     /// The internal log of a lane, for recovery.
@@ -38,7 +54,12 @@ impl Redo {
 
     /// Bytes of entries that the log and its extensions hold.
     pub fn capacity(&self) -> u64 {
-        self.base + self.extensions.iter().map(|e| e.2).sum::<u64>()
+        self.base + self.extensions.iter().map(|e| e.capacity).sum::<u64>()
+    }
+
+    /// Bytes of entries that buffers not linked yet will hold.
+    pub fn lent_capacity(&self) -> u64 {
+        self.lent.iter().map(|b| b.1).sum()
     }
 
     /// Makes volatile room for `count` more entries, so that adding them and
@@ -86,22 +107,35 @@ impl Redo {
 
     /// Offset of the `next` field at the end of the chain.
     pub fn tail_link(&self) -> u64 {
-        self.extensions.last().map_or(self.log, |e| e.1) + NEXT
+        self.extensions.last().map_or(self.log, |e| e.log) + NEXT
     }
 
     /// Offset of the `next` field that holds the last extension's link, and
-    /// that link.
-    pub fn last_extension(&self) -> Option<(u64, u64)> {
+    /// that extension.
+    pub fn last_extension(&self) -> Option<(u64, Extension)> {
         let n = self.extensions.len();
-        let before = if n > 1 { self.extensions[n - 2].1 } else { self.log };
-        self.extensions.last().map(|e| (before + NEXT, e.0))
+        let before = if n > 1 { self.extensions[n - 2].log } else { self.log };
+        self.extensions.last().map(|e| (before + NEXT, *e))
     }
 
     /// Notes an extension that was linked on media at [`Redo::tail_link`].
-    pub fn push_extension(&mut self, link: u64, log: u64, capacity: u64) -> Result<(), Error> {
-        self.extensions.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-        self.extensions.push((link, log, capacity));
+    pub fn push_extension(&mut self, e: Extension) -> Result<(), Error> {
+        self.extensions.try_reserve(1 + self.lent.len()).map_err(|_| Error::OutOfMemory)?;
+        self.extensions.push(e);
         Ok(())
+    }
+
+    /// Keeps a buffer of the application, with volatile room to link it later.
+    pub fn lend(&mut self, off: u64, capacity: u64) -> Result<(), Error> {
+        self.lent.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        self.extensions.try_reserve(1 + self.lent.len()).map_err(|_| Error::OutOfMemory)?;
+        self.lent.push((off, capacity));
+        Ok(())
+    }
+
+    /// Notes a kept buffer that was linked on media.
+    pub fn push_lent(&mut self, e: Extension) {
+        self.extensions.push(e);
     }
 
     /// Forgets the last extension, which was unlinked on media.
@@ -139,7 +173,7 @@ impl Redo {
         let in_head = stored.min(self.base);
         let mut rest = &self.image[HEAD + (in_head / 8) as usize..];
         if !rest.is_empty() {
-            for &(_, log, capacity) in &self.extensions {
+            for &Extension { log, capacity, .. } in &self.extensions {
                 let take = rest.len().min((capacity / 8) as usize);
                 copy_line(region, log + HEADER, &rest[..take]);
                 rest = &rest[take..];
@@ -153,7 +187,7 @@ impl Redo {
             region.drain();
         }
         self.image[..HEAD].fill(0);
-        self.image[1] = self.extensions.first().map_or(0, |e| e.0);
+        self.image[1] = self.extensions.first().map_or(0, |e| e.link);
         self.image[(CAPACITY / 8) as usize] = in_head;
         let mut sum = Sum::default();
         let covered = HEAD + (n.min(self.base) / 8) as usize;

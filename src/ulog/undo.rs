@@ -2,7 +2,7 @@
 //! (format 3.6).
 
 use super::entry::{BUF_HEADER, Op, entry_at};
-use super::{Error, GEN_NUM, HEADER, NEXT, UNDO_CAPACITY, align_up};
+use super::{Error, Extension, GEN_NUM, HEADER, NEXT, UNDO_CAPACITY, align_up};
 use crate::pool::{Region, checksum::Sum};
 
 /// Bytes zeroed at once ahead of short entries, at least.
@@ -23,6 +23,8 @@ struct Part {
     capacity: u64,
     /// Data offsets `zero.0..zero.1` are known to be durably zero.
     zero: (u64, u64),
+    /// The application's own memory: unlinked, never freed.
+    lent: bool,
 }
 
 /// One lane's undo log and the position behind the newest entry.
@@ -33,14 +35,22 @@ pub struct Undo {
     parts: Vec<Part>,
     current: usize,
     position: u64,
+    /// The transaction that holds the lane forbade extensions.
+    pub fixed: bool,
 }
 
 impl Undo {
     /// The idle undo log whose header is at `log`.
     pub fn new(region: &Region, log: u64) -> Result<Undo, Error> {
-        let mut undo =
-            Undo { log, gen_num: region.load(log + GEN_NUM), parts: Vec::new(), current: 0, position: 0 };
-        undo.push(0, log, UNDO_CAPACITY, false)?;
+        let mut undo = Undo {
+            log,
+            gen_num: region.load(log + GEN_NUM),
+            parts: Vec::new(),
+            current: 0,
+            position: 0,
+            fixed: false,
+        };
+        undo.push(Extension { link: 0, log, capacity: UNDO_CAPACITY, lent: false }, false)?;
         Ok(undo)
     }
 
@@ -99,8 +109,23 @@ impl Undo {
 
     /// Notes an extension that was linked on media; its first line is durably
     /// zero.
-    pub fn push_extension(&mut self, link: u64, log: u64, capacity: u64) -> Result<(), Error> {
-        self.push(link, log, capacity, true)
+    pub fn push_extension(&mut self, e: Extension) -> Result<(), Error> {
+        self.push(e, true)
+    }
+
+    /// Makes volatile room for one more extension.
+    pub fn reserve_extension(&mut self) -> Result<(), Error> {
+        self.parts.try_reserve(1).map_err(|_| Error::OutOfMemory)
+    }
+
+    /// Whether the last extension is the application's own memory.
+    pub fn ends_lent(&self) -> bool {
+        self.parts.last().is_some_and(|p| p.lent)
+    }
+
+    /// Whether the last extension holds no snapshot and is the library's.
+    pub fn ends_unused(&self) -> bool {
+        self.parts.len() - 1 > self.current && !self.ends_lent()
     }
 
     pub fn pop_extension(&mut self) {
@@ -109,12 +134,13 @@ impl Undo {
         }
     }
 
-    fn push(&mut self, link: u64, log: u64, capacity: u64, fresh: bool) -> Result<(), Error> {
+    fn push(&mut self, e: Extension, fresh: bool) -> Result<(), Error> {
         self.parts.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
         self.parts.push(Part {
-            link,
-            data: log + HEADER,
-            capacity,
+            link: e.link,
+            data: e.log + HEADER,
+            capacity: e.capacity,
+            lent: e.lent,
             zero: if fresh { (0, 64) } else { (0, 0) },
         });
         Ok(())

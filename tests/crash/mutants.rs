@@ -47,8 +47,8 @@ const UNNOTICED: &[(Kind, &str, &str, &str)] = &[
         "self.persist_size(region);",
         "another fence comes before a block of the zone is allocated",
     ),
-    (Kind::Flush, "src/ulog/recover.rs", "region.persist(head, HEADER);", ONE_LANE),
-    (Kind::Fence, "src/ulog/recover.rs", "region.persist(head, HEADER);", ONE_LANE),
+    (Kind::Flush, "src/ulog/recover.rs", "region.persist(chain.head, HEADER);", ONE_LANE),
+    (Kind::Fence, "src/ulog/recover.rs", "region.persist(chain.head, HEADER);", ONE_LANE),
     (
         Kind::Flush,
         "src/heap/zone.rs",
@@ -66,13 +66,13 @@ const UNNOTICED: &[(Kind, &str, &str, &str)] = &[
     (
         Kind::Flush,
         "src/pool/open.rs",
-        "self.region.persist_word(RUN_ID, new);",
+        "self.region.persist_word(RUN_ID, id);",
         "its line is flushed again with the conversion flags, before a lock can be used",
     ),
     (
         Kind::Fence,
         "src/pool/open.rs",
-        "self.region.persist_word(RUN_ID, new);",
+        "self.region.persist_word(RUN_ID, id);",
         "another fence comes before a lock can be used",
     ),
     (

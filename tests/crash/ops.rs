@@ -4,13 +4,14 @@ use pmem_rs::flush::recorder::{self, Recording};
 use pmem_rs::obj::{Oid, Pool, sync};
 use pmem_rs::pool::CreateOptions;
 
+use crate::library;
 use crate::media::{LOCK, NO_CONTENT};
 use crate::rng::Rng;
 use crate::world::*;
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 28] = [
+pub const ALL: [(&str, Scenario); 31] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -39,12 +40,18 @@ pub const ALL: [(&str, Scenario); 28] = [
     ("reserved", reserved),
     ("two_lanes", two_lanes),
     ("locks", locks),
+    ("lists", library::lists),
+    ("defrag", library::defrag),
+    (NOT_FOR_PMDK, library::buffers),
 ];
+
+/// PMDK's recovery frees the application's buffers (format 11.1).
+pub const NOT_FOR_PMDK: &str = "buffers";
 
 const ROOT: u64 = 4000;
 
 /// A pool of `mib` MiB whose root has room for many object ids.
-fn world(mib: u64) -> (World, u64) {
+pub fn world(mib: u64) -> (World, u64) {
     let w = World::new(mib);
     let root = w.pool().root(ROOT, None).unwrap().off;
     (w, root)
@@ -145,6 +152,10 @@ fn small() -> History {
 fn classes() -> History {
     let (mut w, root) = world(16);
     w.record();
+    w.step("alloc without content in a new run", |p| {
+        // SAFETY: an id in the root.
+        unsafe { p.alloc(slot(p, root + 800), request(1200, NO_CONTENT | 1), None) }.unwrap();
+    });
     for (i, size) in [112, 300, 700, 2000, 5000, 9000, 30_000, 60_000, 110_000].into_iter().enumerate() {
         let dest = root + 16 * i as u64;
         w.step(&format!("alloc {size}"), |p| alloc(p, slot(p, dest), size, size));

@@ -28,12 +28,13 @@ target/lib%.map: $(ARCHIVE) src/capi/abi.tsv tools/version-map
 	tools/version-map lib$* $(ARCHIVE) >$@.new && mv $@.new $@
 
 # One archive, linked once per library; what a library does not export and does
-# not use is dropped.
+# not use is dropped. dlclose does not unmap it (nodelete): threads that used it
+# may end later, and then their part of it is freed.
 $(OUT)/lib%.so.$(FULL): $(ARCHIVE) target/lib%.map
 	@mkdir -p $(OUT)
 	$(CC) -shared -o $@ -Wl,--whole-archive $(ARCHIVE) -Wl,--no-whole-archive \
 		-Wl,--gc-sections -Wl,--version-script=target/lib$*.map -Wl,-soname,lib$*.so.1 \
-		-Wl,-init,$*_rs_load -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,--as-needed \
+		-Wl,-init,$*_rs_load -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,--as-needed \
 		-Wl,-z,defs -lgcc_s -lc
 
 $(OUT)/lib%.so: $(OUT)/lib%.so.$(FULL)

@@ -17,5 +17,6 @@ mod memory;
 pub mod obj;
 pub mod pool;
 mod thread;
+mod thread_end;
 pub mod tx;
 pub mod ulog;

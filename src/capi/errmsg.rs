@@ -6,10 +6,10 @@ use std::ffi::{CStr, c_char, c_void};
 use std::fmt::{self, Write};
 use std::panic::Location;
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::logger::{self, Level};
 use crate::flush::preserve_errno;
+use crate::thread_end::AtThreadEnd;
 
 const SIZE: usize = 8192;
 
@@ -23,9 +23,8 @@ thread_local! {
     static LOST: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The pthread key whose destructor frees a thread's buffer, plus 1; 0 before
-/// the first buffer.
-static KEY: AtomicU32 = AtomicU32::new(0);
+/// If the system has no key to spare, buffers are never freed.
+static AT_THREAD_END: AtThreadEnd = AtThreadEnd::new(free);
 
 /// The thread's buffer, made now if there is none; null if out of memory.
 fn buffer() -> *mut u8 {
@@ -37,33 +36,10 @@ fn buffer() -> *mut u8 {
             // SAFETY: just allocated.
             unsafe { *p = 0 };
             BUFFER.set(p);
-            free_at_exit(p);
+            AT_THREAD_END.set(p.cast());
         }
     }
     p
-}
-
-/// Has the buffer freed when the thread ends. If the system has no key to
-/// spare, the buffer is simply never freed.
-fn free_at_exit(p: *mut u8) {
-    let mut key = KEY.load(Ordering::Acquire);
-    if key == 0 {
-        let mut new = 0;
-        // SAFETY: a key to fill in and a destructor for its values.
-        if unsafe { libc::pthread_key_create(&mut new, Some(free)) } != 0 {
-            return;
-        }
-        key = match KEY.compare_exchange(0, new + 1, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => new + 1,
-            Err(first) => {
-                // SAFETY: just created, used by nobody.
-                unsafe { libc::pthread_key_delete(new) };
-                first
-            }
-        };
-    }
-    // SAFETY: a key that lives as long as the library.
-    unsafe { libc::pthread_setspecific(key - 1, p.cast()) };
 }
 
 /// The end of a thread. Whoever reports an error still later makes a new
@@ -73,22 +49,6 @@ unsafe extern "C" fn free(p: *mut c_void) {
     // SAFETY: the thread's buffer, which nobody refers to any more.
     unsafe { libc::free(p) };
 }
-
-/// The end of the library: the destructor is about to be unmapped.
-extern "C" fn unload() {
-    let key = KEY.swap(0, Ordering::AcqRel);
-    if key != 0 {
-        // SAFETY: a buffer of this thread or null; the key that `free_at_exit` made.
-        unsafe {
-            free(BUFFER.get().cast());
-            libc::pthread_key_delete(key - 1);
-        }
-    }
-}
-
-#[used]
-#[unsafe(link_section = ".fini_array")]
-static UNLOAD: extern "C" fn() = unload;
 
 /// Writes text, cut to what is left.
 struct Cursor {

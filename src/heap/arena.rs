@@ -136,6 +136,15 @@ impl Heap {
     }
 
     pub(super) fn reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
+        self.try_reserve_units(arena, class, units).or_else(|| {
+            // With no lock held, all arenas' empty runs can be had.
+            self.reclaim_empty_runs(None);
+            self.try_reserve_units(arena, class, units)
+        })
+    }
+
+    #[inline]
+    fn try_reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
         let a = &self.arenas[arena];
         a.lock.lock();
         // SAFETY: an arena's runs keep their maps while they serve it.
@@ -307,11 +316,16 @@ impl Heap {
         null_mut()
     }
 
-    /// Turns runs without an allocated or reserved unit into free chunks.
+    /// Turns runs without an allocated or reserved unit into free chunks. A
+    /// caller that holds an arena's lock only tries the others', as another
+    /// thread may be here with the locks the other way round.
     fn reclaim_empty_runs(&self, locked: Option<usize>) {
         for (i, a) in self.arenas.iter().enumerate() {
-            if Some(i) != locked && !a.lock.try_lock() {
-                continue;
+            match locked {
+                None => a.lock.lock(),
+                Some(own) if own == i => (),
+                Some(_) if a.lock.try_lock() => (),
+                Some(_) => continue,
             }
             for class in 1..NO_CLASS {
                 // SAFETY: an arena's runs keep their maps while they serve it.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicPtr, AtomicU32};
 
 use super::arena::Arena;
-use super::{Error, Heap, fill};
+use super::{Error, Heap, fill, seats};
 use crate::thread::{self, UNASSIGNED};
 
 /// Segments of arenas created later; number `k` holds `1 << k` of them.
@@ -34,21 +34,26 @@ pub struct Arenas {
     /// What creation announces as its limit; it grows on demand.
     max: AtomicU32,
     one_for_all: bool,
+    /// Of the heap, to which threads' seats refer.
+    id: u64,
     /// Held while arenas are created or change between automatic and not.
     changing: Mutex<()>,
 }
 
 impl Arenas {
-    pub fn new(sharing: Sharing) -> Result<Arenas, Error> {
+    /// The arenas of the heap `id`.
+    pub fn new(sharing: Sharing, id: u64) -> Result<Arenas, Error> {
         let n = sharing.arenas.clamp(1, LIMIT as u32);
         let mut first = Vec::new();
         fill(&mut first, n as usize, |_| Arena::new(true))?;
+        seats::open(id)?;
         Ok(Arenas {
             first,
             more: [const { AtomicPtr::new(null_mut()) }; SEGMENTS],
             total: AtomicU32::new(n),
             max: AtomicU32::new(n.max(DEFAULT_MAX)),
             one_for_all: sharing.one_for_all,
+            id,
             changing: Mutex::new(()),
         })
     }
@@ -95,14 +100,16 @@ impl Arenas {
         Ok(i)
     }
 
-    /// The automatic arena with the fewest threads, which gets one more.
+    /// Index of the calling thread's arena; at first that is the automatic one
+    /// with the fewest threads.
     #[cold]
     fn assign(&self) -> u32 {
-        let automatic = self.iter().enumerate().filter(|(_, a)| a.automatic.load(Relaxed));
-        let fewest = automatic.min_by_key(|(_, a)| a.threads.load(Relaxed)).map_or(0, |(i, _)| i);
-        let i = if self.one_for_all { 0 } else { fewest };
-        self[i].threads.fetch_add(1, Relaxed);
-        i as u32
+        seats::take(self.id, false, || {
+            let automatic = self.iter().enumerate().filter(|(_, a)| a.automatic.load(Relaxed));
+            let fewest = automatic.min_by_key(|(_, a)| a.threads.load(Relaxed)).map_or(0, |(i, _)| i);
+            let i = if self.one_for_all { 0 } else { fewest };
+            (i as u32, &raw const self[i].threads)
+        })
     }
 }
 
@@ -120,6 +127,7 @@ impl Index<usize> for Arenas {
 
 impl Drop for Arenas {
     fn drop(&mut self) {
+        seats::close(self.id);
         for (k, segment) in self.more.iter_mut().enumerate() {
             let p = *segment.get_mut();
             if !p.is_null() {
@@ -205,11 +213,8 @@ impl Heap {
     /// Gives the calling thread another arena.
     pub fn set_thread_arena(&self, id: u64) -> Result<(), Error> {
         let new = self.arena_index(id)? as u32;
-        let old = thread::with_record(self.lanes.id(), |r| std::mem::replace(&mut r.arena, new + 1));
-        self.arenas[new as usize].threads.fetch_add(1, Relaxed);
-        if let Some(old) = old.filter(|&old| old != UNASSIGNED) {
-            self.arenas[old as usize - 1].threads.fetch_sub(1, Relaxed);
-        }
+        seats::take(self.arenas.id, true, || (new, &raw const self.arenas[new as usize].threads));
+        thread::with_record(self.lanes.id(), |r| r.arena = new + 1);
         Ok(())
     }
 }

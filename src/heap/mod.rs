@@ -19,6 +19,7 @@ mod iter;
 mod layout;
 mod publish;
 mod run;
+mod seats;
 mod stats;
 mod zone;
 
@@ -98,6 +99,7 @@ impl Heap {
         sharing: Sharing,
     ) -> Result<Heap, Error> {
         let stats = stats::Stats::new(lanes.count())?;
+        let arenas = arenas::Arenas::new(sharing, lanes.id())?;
         let mut heap = Heap {
             region,
             start,
@@ -107,7 +109,7 @@ impl Heap {
             zones: Vec::new(),
             next_zone: AtomicU32::new(0),
             free: Mutex::default(),
-            arenas: arenas::Arenas::new(sharing)?,
+            arenas,
             recyclers: Vec::new(),
             undo_extension: AtomicU64::new(UNDO_EXTENSION),
             buffers: Mutex::default(),

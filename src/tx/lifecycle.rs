@@ -1,7 +1,6 @@
 //! Begin, commit, abort, end.
 
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Callback, Env, Error, FAILURE_ABORT, Stage, Target, Transaction};
 use crate::heap::Action;
@@ -229,27 +228,4 @@ impl Transaction {
         self.stage = Stage::Work;
         if self.error != 0 { Ended::AbortParent(self.error) } else { Ended::Inner }
     }
-}
-
-/// Has `free` called with `value` when the calling thread ends. False when
-/// there are no keys or no memory.
-pub(super) fn free_at_thread_end(value: *mut c_void, free: unsafe extern "C" fn(*mut c_void)) -> bool {
-    /// The key plus one; 0 before it was made.
-    static KEY: AtomicU32 = AtomicU32::new(0);
-    let mut key = KEY.load(Ordering::Acquire);
-    if key == 0 {
-        let mut new = 0;
-        // SAFETY: `free` is valid for what this room registers.
-        if unsafe { libc::pthread_key_create(&mut new, Some(free)) } != 0 {
-            return false;
-        }
-        key = new + 1;
-        if let Err(other) = KEY.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: made above, used by nobody.
-            unsafe { libc::pthread_key_delete(new) };
-            key = other;
-        }
-    }
-    // SAFETY: the key exists.
-    unsafe { libc::pthread_setspecific(key - 1, value) == 0 }
 }

@@ -24,6 +24,7 @@ pub use work::AddRange;
 use crate::heap::{Action, Buffer, Heap};
 use crate::lock::RawLock;
 use crate::thread;
+use crate::thread_end::AtThreadEnd;
 use crate::ulog::Hold;
 use levels::Levels;
 use ranges::Ranges;
@@ -122,7 +123,7 @@ impl Transaction {
         let t = match crate::heap::try_box(Transaction::idle()) {
             Some(t) => {
                 // Without a key to spare it is simply never freed.
-                lifecycle::free_at_thread_end(t.cast(), free_current);
+                AT_THREAD_END.set(t.cast());
                 t
             }
             None if SPARE.lock.try_lock() => SPARE.transaction.get(),
@@ -202,6 +203,8 @@ struct Spare {
 unsafe impl Sync for Spare {}
 
 static SPARE: Spare = Spare { lock: RawLock::new(), transaction: UnsafeCell::new(Transaction::idle()) };
+
+static AT_THREAD_END: AtThreadEnd = AtThreadEnd::new(free_current);
 
 /// # Safety
 /// `t` is what [`Transaction::current_or_new`] registered, of the ending thread.

@@ -77,16 +77,18 @@ pub fn defrag() -> History {
     // SAFETY: an object of 3700 bytes.
     unsafe { slot(p, kept[1].off + 40).write(kept[7]) };
     persist(p, at(p, kept[1].off + 40), 16);
-    let mut oids = vec![slot(p, kept[1].off + 40)];
+    // Offsets: recording opens the pool again, perhaps at another address.
+    let mut ids = vec![kept[1].off + 40];
     for (i, &oid) in kept.iter().enumerate() {
-        let to = slot(p, root + 16 * i as u64);
+        let to = root + 16 * i as u64;
         // SAFETY: inside the root.
-        unsafe { to.write(oid) };
-        persist(p, to.cast(), 16);
-        oids.push(to);
+        unsafe { slot(p, to).write(oid) };
+        persist(p, slot(p, to).cast(), 16);
+        ids.push(to);
     }
     w.record();
     w.step("defrag", |p| {
+        let oids: Vec<_> = ids.iter().map(|&at| slot(p, at)).collect();
         let mut done = Defragmented::default();
         // SAFETY: ids in objects of the pool.
         unsafe { p.defrag(&oids, &mut done) }.unwrap();
@@ -104,26 +106,27 @@ pub fn buffers() -> History {
         // SAFETY: an id in the root.
         unsafe { w.pool().alloc(slot(w.pool(), root + 16 * i), request(9000, LOCK), None) }.unwrap();
     }
+    // Offsets: recording opens the pool again, perhaps at another address.
     // SAFETY: as above.
-    let lent = |i: u64| at(w.pool(), unsafe { (*slot(w.pool(), root + 16 * i)).off }) as usize;
-    let (one, two) = (lent(0), lent(1));
+    let [one, two] = [0, 1].map(|i| unsafe { (*slot(w.pool(), root + 16 * i)).off });
+    let lent = |p, off| at(p, off) as usize;
     w.record();
     w.step("snapshots in a buffer", |p| {
         in_tx(p, || {
-            tx().lend(LogKind::Snapshot, one, 9000).unwrap();
+            tx().lend(LogKind::Snapshot, lent(p, one), 9000).unwrap();
             overwrite(p, root + 1000, 9000, 1);
         })
     });
     w.step("in two buffers and an extension", |p| {
         in_tx(p, || {
-            tx().lend(LogKind::Snapshot, one, 4000).unwrap();
-            tx().lend(LogKind::Snapshot, two, 4000).unwrap();
+            tx().lend(LogKind::Snapshot, lent(p, one), 4000).unwrap();
+            tx().lend(LogKind::Snapshot, lent(p, two), 4000).unwrap();
             overwrite(p, root + 1000, 30_000, 2);
         })
     });
     w.step("intents in a buffer", |p| {
         in_tx(p, || {
-            tx().lend(LogKind::Intent, two, 9000).unwrap();
+            tx().lend(LogKind::Intent, lent(p, two), 9000).unwrap();
             tx().set_auto_alloc(LogKind::Intent, false);
             let set = |i: u64| p.set_value(at(p, root + 40_000 + 16 * i).cast(), i + 1);
             let acts: Vec<_> = (0..60).map(set).collect();
@@ -133,7 +136,7 @@ pub fn buffers() -> History {
     });
     w.step("aborted", |p| {
         tx().begin(p.target(), None).unwrap();
-        tx().lend(LogKind::Snapshot, one, 9000).unwrap();
+        tx().lend(LogKind::Snapshot, lent(p, one), 9000).unwrap();
         overwrite(p, root + 1000, 9000, 4);
         abort();
     });

@@ -399,6 +399,20 @@ reserve(struct worker *w, struct pool *p, PMEMoid *own)
 		MUST(pmemobj_publish(p->pop, act, n) == 0);
 }
 
+/* Own objects move together while others are allocated around them. */
+static void
+defragment(struct worker *w, struct pool *p, PMEMoid *own)
+{
+	PMEMoid *oids[OWN];
+	size_t n = 0;
+	struct pobj_defrag_result result;
+	for (unsigned i = 0; i < OWN; i++)
+		if (below(w, 2) && !OID_IS_NULL(own[i]))
+			oids[n++] = &own[i];
+	MUST(pmemobj_defrag(p->pop, oids, n, &result) == 0);
+	MUST(result.total == n && result.relocated <= n);
+}
+
 static void
 iterate(struct worker *w, struct pool *p)
 {
@@ -434,7 +448,12 @@ step(struct worker *w)
 	case 9: case 10: exchange(w, p, slot); break;
 	case 11: use_lists(w, p); break;
 	case 12: use_locks(w, p); break;
-	case 13: if (below(w, 4) == 0) use_ctl(w, p); break;
+	case 13:
+		switch (below(w, 8)) {
+		case 0: case 1: use_ctl(w, p); break;
+		case 2: defragment(w, p, own); break;
+		}
+		break;
 	case 14: reserve(w, p, own); break;
 	/* under PMDK a walk over a heap that changes may crash */
 	case 15: if (!is_pmdk() && below(w, 4) == 0) iterate(w, p); break;

@@ -39,7 +39,11 @@ pub fn open(heap: u64) -> Result<(), Error> {
 }
 
 pub fn close(heap: u64) {
-    open_heaps().retain(|&id| id != heap);
+    let mut open = open_heaps();
+    open.retain(|&id| id != heap);
+    if open.is_empty() {
+        *open = Vec::new(); // nothing is kept while no pool is open
+    }
 }
 
 /// The arena that the calling thread sits in; `choose` gives it one if it has

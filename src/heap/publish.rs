@@ -100,7 +100,57 @@ impl Heap {
                 }
             }
         }
-        // A transaction around this operation made room in them for its commit.
+        self.unlink_extensions(hold, internal, external);
+    }
+
+    /// As [`Heap::publish`], for what one atomic call does: words of the heap
+    /// or of the root, then at most one block that was just reserved and one
+    /// that is freed. It is built in the log as it comes.
+    pub fn publish_few(
+        &self,
+        hold: &Hold,
+        words: &[(u64, u64)],
+        alloc: Option<&Block>,
+        free: Option<&Block>,
+    ) {
+        let mut logs = hold.logs();
+        // SAFETY: the lane is held and nothing is called back meanwhile.
+        let Logs { internal, external, .. } = unsafe { logs.as_mut() };
+        for &(at, value) in words {
+            external.push(Op::Set, at, value);
+        }
+        let slot = |b: Option<&Block>| b.and_then(|b| self.run_slot(b));
+        let (first, second) = match (slot(alloc), slot(free)) {
+            (Some(a), Some(f)) if std::ptr::eq(a, f) => (Some(a), None),
+            // Runs are locked in address order.
+            (Some(a), Some(f)) if std::ptr::from_ref(a) > std::ptr::from_ref(f) => (Some(f), Some(a)),
+            both => both,
+        };
+        [first, second].into_iter().flatten().for_each(|s| s.lock.lock());
+        let mut huge = false;
+        if let Some(b) = alloc {
+            huge |= self.add_alloc(external, b);
+        }
+        if let Some(b) = free {
+            huge |= self.add_free(external, b);
+        }
+        external.process(&self.region);
+        if let Some(b) = free {
+            self.give_back_units(b);
+        }
+        [first, second].into_iter().flatten().for_each(|s| s.lock.unlock());
+        if huge {
+            let actions = [alloc.map(|b| Action::Alloc(*b)), free.map(|b| Action::Free(*b))];
+            actions.iter().flatten().for_each(|a| self.settle_huge(std::slice::from_ref(a)));
+        }
+        self.count_few(hold.index(), alloc, free);
+        self.unlink_extensions(hold, internal, external);
+    }
+
+    /// Gives the log's extensions back, but for those in which a transaction
+    /// around this operation made room for its commit.
+    #[inline]
+    fn unlink_extensions(&self, hold: &Hold, internal: &mut Redo, external: &mut Redo) {
         while let Some((field, e)) = external.last_extension().filter(|(_, e)| hold.is_outermost() || e.lent)
         {
             if e.lent {

@@ -42,7 +42,7 @@ pub fn close(heap: u64) {
     let mut open = open_heaps();
     open.retain(|&id| id != heap);
     if open.is_empty() {
-        *open = Vec::new(); // nothing is kept while no pool is open
+        *open = Vec::new(); // memory goes back to whoever it came from
     }
 }
 

@@ -50,6 +50,23 @@ impl Stats {
     }
 }
 
+/// Bytes by which the allocated blocks grow: in runs, and all.
+#[derive(Clone, Copy, Default)]
+struct Change {
+    run: i64,
+    all: i64,
+}
+
+impl Change {
+    #[inline]
+    fn add(&mut self, b: &Block, sign: i64) {
+        self.all += sign * b.size as i64;
+        if matches!(b.place, Place::Run { .. }) {
+            self.run += sign * b.size as i64;
+        }
+    }
+}
+
 impl Heap {
     /// Counts what an operation allocated and freed; `lane` is held.
     #[inline]
@@ -58,18 +75,36 @@ impl Heap {
         if enabled > PERSISTENT {
             return;
         }
-        let (mut run, mut all) = (0, 0);
+        let mut change = Change::default();
         for a in actions {
-            let (b, sign): (&Block, i64) = match a {
-                Action::Alloc(b) => (b, 1),
-                Action::Free(b) => (b, -1),
-                _ => continue,
-            };
-            all += sign * b.size as i64;
-            if matches!(b.place, Place::Run { .. }) {
-                run += sign * b.size as i64;
+            match a {
+                Action::Alloc(b) => change.add(b, 1),
+                Action::Free(b) => change.add(b, -1),
+                _ => {}
             }
         }
+        self.count_change(enabled, lane, change);
+    }
+
+    /// As [`Heap::count`], for an atomic call.
+    #[inline]
+    pub(super) fn count_few(&self, lane: u32, alloc: Option<&Block>, free: Option<&Block>) {
+        let enabled = self.stats.enabled.load(Relaxed);
+        if enabled > PERSISTENT {
+            return;
+        }
+        let mut change = Change::default();
+        if let Some(b) = alloc {
+            change.add(b, 1);
+        }
+        if let Some(b) = free {
+            change.add(b, -1);
+        }
+        self.count_change(enabled, Some(lane), change);
+    }
+
+    #[inline]
+    fn count_change(&self, enabled: u32, lane: Option<u32>, Change { run, all }: Change) {
         if enabled != PERSISTENT {
             match lane.and_then(|i| self.stats.run_allocated.get(i as usize)) {
                 Some(n) => n.store(n.load(Relaxed) + run, Relaxed),

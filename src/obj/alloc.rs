@@ -3,33 +3,32 @@
 
 use super::{Oid, Pool, Request, Result};
 use crate::flush::MemFlags;
-use crate::heap::{Action, Block, Error as HeapError, HeaderType, compact_words};
+use crate::heap::{Block, Error as HeapError, HeaderType, compact_words};
 
 /// Initialises an object before it becomes allocated; false cancels.
 pub type Constructor<'a> = Option<&'a mut dyn FnMut(*mut u8) -> bool>;
 
-/// A block, its two header words, and the destination's two words.
-const MAX_ACTIONS: usize = 6;
+/// Two words of a header and two of a destination, an allocation and a free.
+const MAX_ENTRIES: usize = 6;
 
-/// The actions of one operation, without memory of its own.
-pub(super) struct Actions {
-    list: [Action; MAX_ACTIONS],
+/// Words that an operation sets, without memory of its own.
+struct Words {
+    list: [(u64, u64); 4],
     len: usize,
 }
 
-impl Actions {
-    pub(super) fn new() -> Actions {
-        Actions { list: [Action::Set { at: 0, value: 0 }; MAX_ACTIONS], len: 0 }
+impl Words {
+    fn new() -> Words {
+        Words { list: [(0, 0); 4], len: 0 }
     }
 
-    pub(super) fn push(&mut self, a: impl IntoIterator<Item = Action>) {
-        for a in a {
-            self.list[self.len] = a;
-            self.len += 1;
-        }
+    #[inline]
+    fn push(&mut self, at: u64, value: u64) {
+        self.list[self.len] = (at, value);
+        self.len += 1;
     }
 
-    pub(super) fn as_slice(&self) -> &[Action] {
+    fn as_slice(&self) -> &[(u64, u64)] {
         &self.list[..self.len]
     }
 }
@@ -41,29 +40,38 @@ impl Pool {
     /// `dest` is NULL or valid for writing an id.
     pub unsafe fn alloc(&self, dest: *mut Oid, req: Request, ctor: Constructor) -> Result<()> {
         let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ACTIONS)?;
+        self.heap.prepare(&hold, MAX_ENTRIES)?;
         let durable = ctor.is_some() || req.zero;
         let b = self.reserve_object(&req, 0, ctor)?;
-        let set = self.set_oid(dest, self.oid(b.user()));
-        let mut actions = Actions::new();
-        let logged = matches!(set[0], Some(Action::Set { .. }));
-        match b.header {
-            HeaderType::Compact if logged && !durable && b.start.is_multiple_of(8) => {
-                // The operation goes through the log anyway: the header goes
-                // with it and needs no ordering point of its own.
-                let [size, extra] = compact_words(b.size, 0, req.type_num);
-                actions.push([
-                    Action::Set { at: b.start, value: size },
-                    Action::Set { at: b.start + 8, value: extra },
-                ]);
-            }
-            _ => self.persist_header(&b),
+        let mut words = Words::new();
+        let logged = self.loggable(dest);
+        if logged.is_some() && !durable && b.header == HeaderType::Compact && b.start.is_multiple_of(8) {
+            // The operation goes through the log anyway: the header goes
+            // with it and needs no ordering point of its own.
+            let [size, extra] = compact_words(b.size, 0, req.type_num);
+            words.push(b.start, size);
+            words.push(b.start + 8, extra);
+        } else {
+            self.persist_header(&b);
         }
-        actions.push(set.into_iter().flatten());
-        actions.push([Action::Alloc(b)]);
-        // SAFETY: `dest` by contract; the block was just reserved.
-        unsafe { self.heap.publish(&hold, actions.as_slice()) };
+        let oid = self.oid(b.user());
+        if let Some(at) = logged {
+            words.push(at, oid.pool_uuid_lo);
+            words.push(at + 8, oid.off);
+        }
+        self.heap.publish_few(&hold, words.as_slice(), Some(&b), None);
+        if logged.is_none() && !dest.is_null() {
+            // SAFETY: by contract.
+            unsafe { dest.write_unaligned(oid) };
+        }
         Ok(())
+    }
+
+    /// The offset of an id that the redo log may change.
+    #[inline]
+    fn loggable(&self, dest: *mut Oid) -> Option<u64> {
+        let at = (dest as u64).wrapping_sub(self.base as u64);
+        (self.heap.is_loggable(at) && self.heap.is_loggable(at + 8)).then_some(at)
     }
 
     /// Reserves a block, writes its header (not flushed), zeroes and
@@ -106,12 +114,18 @@ impl Pool {
         }
         let b = self.heap.block_to_free(off)?;
         let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ACTIONS)?;
-        let mut actions = Actions::new();
-        actions.push(self.set_oid(dest, Oid::NULL).into_iter().flatten());
-        actions.push([Action::Free(b)]);
-        // SAFETY: `dest` by contract.
-        unsafe { self.heap.publish(&hold, actions.as_slice()) };
+        self.heap.prepare(&hold, MAX_ENTRIES)?;
+        let mut words = Words::new();
+        let logged = self.loggable(dest);
+        if let Some(at) = logged {
+            words.push(at, 0);
+            words.push(at + 8, 0);
+        }
+        self.heap.publish_few(&hold, words.as_slice(), None, Some(&b));
+        if logged.is_none() {
+            // SAFETY: by contract.
+            unsafe { dest.write_unaligned(Oid::NULL) };
+        }
         Ok(())
     }
 
@@ -139,16 +153,21 @@ impl Pool {
             return Ok(());
         }
         let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ACTIONS)?;
+        self.heap.prepare(&hold, MAX_ENTRIES)?;
         let req = Request { size, type_num, zero: false, class: 0, arena: 0 };
         let new = self.reserve_object(&req, 0, None)?;
         self.move_content(&old, &new, size, zero.then_some(old.usable()));
-        let mut actions = Actions::new();
-        // SAFETY: the address of the field; the id word stays as it is.
-        actions.push([self.heap.set_word(unsafe { &raw mut (*dest).off }, new.user())]);
-        actions.push([Action::Free(old), Action::Alloc(new)]);
-        // SAFETY: `dest` by contract; the new block was just reserved.
-        unsafe { self.heap.publish(&hold, actions.as_slice()) };
+        let mut words = Words::new();
+        // The id's other word stays as it is.
+        let logged = self.loggable(dest);
+        if let Some(at) = logged {
+            words.push(at + 8, new.user());
+        }
+        self.heap.publish_few(&hold, words.as_slice(), Some(&new), Some(&old));
+        if logged.is_none() {
+            // SAFETY: by contract.
+            unsafe { (&raw mut (*dest).off).write_unaligned(new.user()) };
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 use super::alloc::Constructor;
 use super::{Error, Oid, Pool, Request, Result, sync};
-use crate::heap::{Action, Block, Error as HeapError, HeaderType, compact_words};
+use crate::heap::{Error as HeapError, HeaderType, compact_words};
 use crate::pool::Region;
 
 /// Offsets inside an entry: the id of the next element, of the previous one.
@@ -15,10 +15,11 @@ const HEAD_LOCK: u64 = 16;
 const HEAD_SIZE: u64 = 80;
 /// Offset of an id's second word.
 const OFF: u64 = 8;
-/// A move changes two heads, four neighbours and one entry.
+/// A move changes two heads, four neighbours and one entry; with a new element
+/// there is its header, instead of the place it was taken from.
 const MAX_WORDS: usize = 12;
-/// The words, a block and the words of its header.
-const MAX_ACTIONS: usize = MAX_WORDS + 3;
+/// The words, and a block.
+const MAX_ENTRIES: usize = MAX_WORDS + 1;
 
 /// Where to put an element: before or after `dest`, or if that is 0, before
 /// the first or after the last one.
@@ -68,6 +69,10 @@ impl Words<'_> {
                 self.len += 1;
             }
         }
+    }
+
+    fn as_slice(&self) -> &[(u64, u64)] {
+        &self.new[..self.len]
     }
 
     /// Forgets changes that are none. For words that only lists ever wrote:
@@ -190,12 +195,12 @@ impl Pool {
             });
         }
         let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ACTIONS)?;
+        self.heap.prepare(&hold, MAX_ENTRIES)?;
         self.with_heads([list, list], || {
             let b = self.heap.block_to_free(off)?;
             let mut words = self.words();
             words.unlink(list, off)?;
-            self.publish_words(&hold, &words, &[Action::Free(b)]);
+            self.heap.publish_few(&hold, words.as_slice(), None, Some(&b));
             Ok(())
         })
     }
@@ -227,7 +232,7 @@ impl Pool {
             return Err(HeapError::SizeZero.into());
         }
         let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ACTIONS)?;
+        self.heap.prepare(&hold, MAX_ENTRIES)?;
         self.with_heads([list, list], || {
             let constructed = ctor.is_some();
             let b = self.reserve_object(&req, 0, ctor.take())?;
@@ -239,29 +244,18 @@ impl Pool {
                 self.heap.cancel(&b);
                 return Err(e);
             }
-            self.publish_element(&hold, &b, &words, &req, constructed);
+            if constructed || b.header != HeaderType::Compact || !b.start.is_multiple_of(8) {
+                self.persist_header(&b);
+            } else {
+                // The header goes through the log with the links, which saves
+                // the ordering point that a constructor's flushes need anyway.
+                let [size, extra] = compact_words(b.size, 0, req.type_num);
+                words.set(b.start, size);
+                words.set(b.start + 8, extra);
+            }
+            self.heap.publish_few(&hold, words.as_slice(), Some(&b), None);
             Ok(self.oid(b.user()))
         })
-    }
-
-    /// The header goes through the log with the links, which saves an ordering
-    /// point, unless a constructor's flushes need one anyway.
-    fn publish_element(
-        &self,
-        hold: &crate::ulog::Hold,
-        b: &Block,
-        words: &Words,
-        req: &Request,
-        constructed: bool,
-    ) {
-        if constructed || b.header != HeaderType::Compact || !b.start.is_multiple_of(8) {
-            self.persist_header(b);
-            return self.publish_words(hold, words, &[Action::Alloc(*b)]);
-        }
-        let [size, extra] = compact_words(b.size, 0, req.type_num);
-        let header = |at, value| Action::Set { at, value };
-        let actions = [header(b.start, size), header(b.start + 8, extra), Action::Alloc(*b)];
-        self.publish_words(hold, words, &actions);
     }
 
     fn words(&self) -> Words<'_> {
@@ -277,23 +271,13 @@ impl Pool {
     /// Changes words of one or two lists, all at once or not at all.
     fn change_lists(&self, lists: [List; 2], f: impl FnOnce(&mut Words) -> Result<()>) -> Result<()> {
         let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ACTIONS)?;
+        self.heap.prepare(&hold, MAX_ENTRIES)?;
         self.with_heads(lists, || {
             let mut words = self.words();
             f(&mut words)?;
-            self.publish_words(&hold, &words, &[]);
+            self.heap.publish_few(&hold, words.as_slice(), None, None);
             Ok(())
         })
-    }
-
-    /// The links first, then what comes with them. Room was made.
-    fn publish_words(&self, hold: &crate::ulog::Hold, words: &Words, more: &[Action]) {
-        let mut actions = [Action::Set { at: 0, value: 0 }; MAX_ACTIONS];
-        let links = words.new[..words.len].iter().map(|&(at, value)| Action::Set { at, value });
-        let all = links.chain(more.iter().copied());
-        let n = actions.iter_mut().zip(all).map(|(to, from)| *to = from).count();
-        // SAFETY: no transient words; a block to allocate was just reserved.
-        unsafe { self.heap.publish(hold, &actions[..n]) };
     }
 
     /// Runs `f` with the heads' locks held, taken in the order of addresses. A

@@ -26,8 +26,8 @@ pub use error::Error;
 pub use list::{List, Position};
 
 use crate::flush::Domain;
+use crate::heap::Heap;
 pub use crate::heap::Request;
-use crate::heap::{Action, Heap};
 use crate::lock::RawLock;
 use crate::pool::PoolFile;
 use crate::tx::Target;
@@ -172,15 +172,5 @@ impl Pool {
     /// The object after the one at `off`.
     pub fn next(&self, off: u64) -> Oid {
         self.heap.next(off).ok().flatten().map_or(Oid::NULL, |off| self.oid(off))
-    }
-
-    /// The actions that set an object id at `dest`; none for NULL.
-    fn set_oid(&self, dest: *mut Oid, oid: Oid) -> [Option<Action>; 2] {
-        if dest.is_null() {
-            return [None, None];
-        }
-        // SAFETY: the address of the fields, not dereferenced.
-        let (uuid, off) = unsafe { (&raw mut (*dest).pool_uuid_lo, &raw mut (*dest).off) };
-        [Some(self.heap.set_word(uuid, oid.pool_uuid_lo)), Some(self.heap.set_word(off, oid.off))]
     }
 }

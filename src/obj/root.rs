@@ -1,8 +1,8 @@
 //! The root object (API contract section 9, format 6.5).
 
-use super::alloc::{Actions, Constructor};
+use super::alloc::Constructor;
 use super::{Error, Oid, Pool, Request, Result};
-use crate::heap::{Action, Block, Error as HeapError, INTERNAL, MAX_ALLOC};
+use crate::heap::{Block, Error as HeapError, INTERNAL, MAX_ALLOC};
 use crate::pool::descriptor::{ROOT_OFFSET, ROOT_SIZE};
 
 impl Pool {
@@ -49,15 +49,8 @@ impl Pool {
             self.heap.cancel(&new);
             return Err(HeapError::Canceled.into());
         }
-        let mut actions = Actions::new();
-        actions.push([
-            Action::Set { at: ROOT_SIZE, value: size },
-            Action::Set { at: ROOT_OFFSET, value: new.user() },
-        ]);
-        actions.push(old.map(Action::Free));
-        actions.push([Action::Alloc(new)]);
-        // SAFETY: no transient words; the new block was just reserved.
-        unsafe { self.heap.publish(&hold, actions.as_slice()) };
+        let words = [(ROOT_SIZE, size), (ROOT_OFFSET, new.user())];
+        self.heap.publish_few(&hold, &words, Some(&new), old.as_ref());
         Ok(self.oid(new.user()))
     }
 

@@ -1,6 +1,8 @@
 //! The Fletcher-like sum of format section 1.7.
 
 const LANES: usize = 8;
+/// Words from which on lanes are worth their set-up.
+const LONG: usize = 32;
 
 /// A running sum over little-endian 32-bit words.
 #[derive(Clone, Copy, Default)]
@@ -20,43 +22,84 @@ impl Sum {
         self.add_word(w as u32);
         self.add_word((w >> 32) as u32);
     }
-    /// As [`Sum::add`], for words of the host, which is little-endian.
+    /// The bytes of words, in the order of the host, which is little-endian.
     #[inline]
     pub fn add_words(&mut self, words: &[u64]) {
+        if words.len() >= LONG {
+            return self.add_long(words);
+        }
         words.iter().for_each(|&w| self.add_u64(w));
     }
+
     /// `bytes.len()` is a multiple of 4.
     pub fn add(&mut self, bytes: &[u8]) {
         let word = |w: &[u8]| u32::from_le_bytes([w[0], w[1], w[2], w[3]]);
-        let (long, rest) = bytes.split_at(bytes.len() & !(16 * LANES - 1));
-        if !long.is_empty() {
-            self.add_long(long.chunks_exact(4 * LANES).map(|c| std::array::from_fn(|j| word(&c[4 * j..]))));
+        // SAFETY: any bytes are words.
+        let (before, words, after) = unsafe { bytes.align_to::<u64>() };
+        if before.len() % 4 != 0 {
+            return bytes.chunks_exact(4).for_each(|w| self.add_word(word(w)));
         }
-        rest.chunks_exact(4).for_each(|w| self.add_word(word(w)));
+        before.chunks_exact(4).for_each(|w| self.add_word(word(w)));
+        self.add_words(words);
+        after.chunks_exact(4).for_each(|w| self.add_word(word(w)));
     }
 
-    /// Each lane sums every eighth word, so that the compiler uses vectors.
-    /// With m groups, the word at group k, lane j counts 8 (m - k) - j times
-    /// in `hi`; its lane's own `hi` counts it m - k times.
-    fn add_long(&mut self, groups: impl Iterator<Item = [u32; LANES]>) {
-        let (mut lo, mut hi, mut n) = ([0u32; LANES], [0u32; LANES], 0u32);
-        for group in groups {
-            for j in 0..LANES {
-                lo[j] = lo[j].wrapping_add(group[j]);
-                hi[j] = hi[j].wrapping_add(lo[j]);
-            }
-            n = n.wrapping_add(LANES as u32);
-        }
-        self.hi = self.hi.wrapping_add(n.wrapping_mul(self.lo));
+    /// Each lane sums every eighth word. With m groups, the word at group k,
+    /// lane j counts 8 (m - k) - j times in `hi`; its lane's own `hi` counts
+    /// it m - k times.
+    #[inline(never)]
+    fn add_long(&mut self, words: &[u64]) {
+        let (groups, rest) = words.split_at(words.len() & !(LANES / 2 - 1));
+        // SAFETY: every x86-64 CPU has SSE2.
+        #[cfg(target_arch = "x86_64")]
+        let (lo, hi) = unsafe { lanes(groups) };
+        #[cfg(not(target_arch = "x86_64"))]
+        let (lo, hi) = lanes(groups);
+        self.hi = self.hi.wrapping_add((2 * groups.len() as u32).wrapping_mul(self.lo));
         for j in 0..LANES {
             self.hi = self.hi.wrapping_add(hi[j].wrapping_mul(LANES as u32));
             self.hi = self.hi.wrapping_sub(lo[j].wrapping_mul(j as u32));
             self.lo = self.lo.wrapping_add(lo[j]);
         }
+        rest.iter().for_each(|&w| self.add_u64(w));
     }
+
     pub fn value(self) -> u64 {
         (self.hi as u64) << 32 | self.lo as u64
     }
+}
+
+/// The two sums of each lane. By vectors of the base instruction set, as the
+/// compiler does not find them by itself.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "sse2")]
+fn lanes(words: &[u64]) -> ([u32; LANES], [u32; LANES]) {
+    use std::arch::x86_64::{__m128i, _mm_add_epi32, _mm_loadu_si128, _mm_setzero_si128};
+    let (mut lo, mut hi) = ([_mm_setzero_si128(); 2], [_mm_setzero_si128(); 2]);
+    for group in words.chunks_exact(LANES / 2) {
+        for half in 0..2 {
+            // SAFETY: two words of the group, at any alignment.
+            let w = unsafe { _mm_loadu_si128(group[2 * half..].as_ptr().cast::<__m128i>()) };
+            lo[half] = _mm_add_epi32(lo[half], w);
+            hi[half] = _mm_add_epi32(hi[half], lo[half]);
+        }
+    }
+    // SAFETY: vectors and arrays of the same size, valid for any bits.
+    let array = |v| unsafe { std::mem::transmute::<[__m128i; 2], [u32; LANES]>(v) };
+    (array(lo), array(hi))
+}
+
+/// The two sums of each lane.
+#[cfg(not(target_arch = "x86_64"))]
+fn lanes(words: &[u64]) -> ([u32; LANES], [u32; LANES]) {
+    let (mut lo, mut hi) = ([0u32; LANES], [0u32; LANES]);
+    for group in words.chunks_exact(LANES / 2) {
+        for j in 0..LANES {
+            lo[j] = lo[j].wrapping_add((group[j / 2] >> (32 * (j % 2))) as u32);
+            hi[j] = hi[j].wrapping_add(lo[j]);
+        }
+    }
+    (lo, hi)
 }
 
 #[cfg(test)]

@@ -81,6 +81,13 @@ impl Redo {
         self.image.truncate(HEAD);
     }
 
+    /// Adds an entry that has nothing to merge with.
+    #[inline]
+    pub fn push(&mut self, op: Op, to: u64, value: u64) {
+        self.image.push(op.word(to));
+        self.image.push(value);
+    }
+
     /// Adds an entry, merged into the newest one for the same target if that
     /// has the same operation (3.5.6).
     #[inline]
@@ -101,8 +108,7 @@ impl Redo {
                 return;
             }
         }
-        self.image.push(word);
-        self.image.push(value);
+        self.push(op, to, value);
     }
 
     /// Offset of the `next` field at the end of the chain.
@@ -168,23 +174,12 @@ impl Redo {
     /// Writes the entries behind a header whose checksum makes them valid.
     fn store(&mut self, region: &Region) {
         let n = (self.len() as u64) * VALUE_SIZE;
-        let stored = if n == self.capacity() { n } else { align_up(n + 8, 64) };
+        let fills = n >= self.base && n == self.capacity();
+        let stored = if fills { n } else { align_up(n + 8, 64) };
         self.image.resize(HEAD + (stored / 8) as usize, 0);
         let in_head = stored.min(self.base);
-        let mut rest = &self.image[HEAD + (in_head / 8) as usize..];
-        if !rest.is_empty() {
-            for &Extension { log, capacity, .. } in &self.extensions {
-                let take = rest.len().min((capacity / 8) as usize);
-                copy_line(region, log + HEADER, &rest[..take]);
-                rest = &rest[take..];
-                if rest.is_empty() {
-                    break;
-                }
-            }
-            assert!(rest.is_empty(), "pmem-rs defect: no room was made for the operation");
-            // Entries in extensions are covered by no checksum: they must be
-            // durable before the head's checksum makes the log valid.
-            region.drain();
+        if stored > in_head {
+            self.store_overflow(region, HEAD + (in_head / 8) as usize);
         }
         self.image[..HEAD].fill(0);
         self.image[1] = self.extensions.first().map_or(0, |e| e.link);
@@ -198,6 +193,24 @@ impl Redo {
         // on recovery redoes the whole operation.
         region.drain();
         self.image.truncate(HEAD + (n / 8) as usize);
+    }
+
+    /// What the lane's log does not hold goes to the extensions.
+    #[cold]
+    fn store_overflow(&self, region: &Region, from: usize) {
+        let mut rest = &self.image[from..];
+        for &Extension { log, capacity, .. } in &self.extensions {
+            let take = rest.len().min((capacity / 8) as usize);
+            copy_line(region, log + HEADER, &rest[..take]);
+            rest = &rest[take..];
+            if rest.is_empty() {
+                break;
+            }
+        }
+        assert!(rest.is_empty(), "pmem-rs defect: no room was made for the operation");
+        // Entries in extensions are covered by no checksum: they must be
+        // durable before the head's checksum makes the log valid.
+        region.drain();
     }
 
     fn apply(&self, region: &Region) {

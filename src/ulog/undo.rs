@@ -27,6 +27,14 @@ struct Part {
     lent: bool,
 }
 
+impl Part {
+    /// Entries were written up to `end`.
+    #[inline]
+    fn written(&mut self, end: u64) {
+        self.zero.0 = self.zero.0.max(end);
+    }
+}
+
 /// One lane's undo log and the position behind the newest entry.
 #[derive(Debug)]
 pub struct Undo {
@@ -149,58 +157,92 @@ impl Undo {
     /// Makes the content of `len` bytes at `from` durable in the log. The
     /// caller made sure of room ([`Undo::missing`]) and may change the range
     /// as soon as this returns.
-    pub fn snapshot(&mut self, region: &Region, mut from: u64, mut len: u64) {
-        while len > 0 {
-            if self.position == self.parts[self.current].capacity {
-                self.current += 1;
-                self.position = 0;
-            }
-            let room = self.parts[self.current].capacity - self.position;
-            let take = len.saturating_add(BUF_HEADER).min(room) - BUF_HEADER;
-            let size = align_up(take + BUF_HEADER, 64);
-            self.terminate(region, self.position + size, size);
-            write_entry(region, self.parts[self.current].data + self.position, from, take, self.gen_num);
-            // The entry must be durable before the caller changes the range.
-            // It may share this fence with nothing that it relies on: the
-            // line behind it was durably zero before (see `terminate`).
-            region.drain();
-            self.position += size;
-            let part = &mut self.parts[self.current];
-            part.zero.0 = part.zero.0.max(self.position);
-            from += take;
-            len -= take;
+    pub fn snapshot(&mut self, region: &Region, from: u64, len: u64) {
+        if self.position == self.parts[self.current].capacity {
+            self.current += 1;
+            self.position = 0;
         }
+        let room = self.parts[self.current].capacity - self.position;
+        let size = align_up(len.saturating_add(BUF_HEADER), 64);
+        if size > room {
+            return self.snapshot_split(region, from, len, room - BUF_HEADER);
+        }
+        let ahead = if size >= LONG_ENTRY { 64 } else { ZERO_AHEAD.max(self.position) };
+        if self.zero_at(region, self.position + size, ahead) {
+            // The zero line must be durable before the entry in front of it.
+            region.drain();
+        }
+        self.append(region, from, len);
+        // The entry must be durable before the caller changes the range.
+        // It may share this fence with nothing that it relies on: the
+        // line behind it was durably zero before.
+        region.drain();
     }
 
-    /// Makes sure that a scan stops at `end` of the current log: that the
-    /// line there is durably zero before the entry in front of it can become
-    /// durable. Otherwise stale bytes could be taken for the next entry.
+    /// A snapshot that fills the current log with its first `head` bytes and
+    /// goes on in the next ones. The first piece goes last: only when the
+    /// current log is full does a scan look into the next one, so that
+    /// everything there needs no order of its own.
+    #[cold]
+    fn snapshot_split(&mut self, region: &Region, from: u64, len: u64, head: u64) {
+        let (first, at) = (self.current, self.parts[self.current].data + self.position);
+        let mut done = head;
+        while done < len {
+            self.current += 1;
+            self.position = 0;
+            let take =
+                (len - done).saturating_add(BUF_HEADER).min(self.parts[self.current].capacity) - BUF_HEADER;
+            self.append(region, from + done, take);
+            done += take;
+        }
+        self.zero_at(region, self.position, 64);
+        // The later pieces and the zero line behind them must be durable
+        // before the first piece makes a scan reach them.
+        region.drain();
+        write_entry(region, at, from, head, self.gen_num);
+        let first = &mut self.parts[first];
+        first.written(first.capacity);
+        // The whole must be durable before the caller changes the range.
+        region.drain();
+    }
+
+    /// Writes an entry that fits into the current log; not drained.
+    #[inline]
+    fn append(&mut self, region: &Region, from: u64, len: u64) {
+        let part = &mut self.parts[self.current];
+        write_entry(region, part.data + self.position, from, len, self.gen_num);
+        self.position += align_up(len + BUF_HEADER, 64);
+        part.written(self.position);
+    }
+
+    /// Zeroes the line at `end` of the current log, where a scan has to stop,
+    /// and lines behind it up to `ahead` bytes; false, and nothing to drain,
+    /// if it is durably zero already. Otherwise stale bytes could be taken for
+    /// the next entry.
     ///
     /// The genuine library zeroes this line with every entry. Here lines are
     /// zeroed many at a time, and the more the longer the log grew, so that
     /// most entries find it done: a few fences per transaction rather than one
     /// per snapshot, none where the last transaction reached no further.
-    fn terminate(&mut self, region: &Region, end: u64, size: u64) {
+    fn zero_at(&mut self, region: &Region, end: u64, ahead: u64) -> bool {
         let (i, end) = if end < self.parts[self.current].capacity {
             (self.current, end)
         } else if self.current + 1 < self.parts.len() {
             (self.current + 1, 0)
         } else {
-            return; // the log is full: the scan stops at its capacity
+            return false; // the log is full: the scan stops at its capacity
         };
-        let ahead = if size >= LONG_ENTRY { 64 } else { ZERO_AHEAD.max(self.position) };
         let part = &mut self.parts[i];
         if part.zero.0 <= end && end < part.zero.1 {
-            return;
+            return false;
         }
         let mut to = part.capacity.min(end + ahead);
         if end < part.zero.0 && part.zero.0 <= to && part.zero.0 < part.zero.1 {
             to = part.zero.0; // only what the last transaction left behind
         }
         region.fill(part.data + end, 0, to - end);
-        // Durable before the entry in front of it is written.
-        region.drain();
         part.zero = (end, if to == part.zero.0 { part.zero.1 } else { to });
+        true
     }
 
     /// The transaction's snapshots were invalidated on media by the next
@@ -262,7 +304,7 @@ fn write_rest(region: &Region, mut to: u64, mut from: u64, mut len: u64, sum: &m
         let words = (align_up(take, 64) / 8) as usize;
         stage[take as usize / 8..words].fill(0);
         copy_out(region, from, &mut stage[..words], take);
-        sum.add(super::entry::words_as_bytes(&stage[..words]));
+        sum.add_words(&stage[..words]);
         stream(region, to, &stage[..words]);
         to += 8 * words as u64;
         from += take;

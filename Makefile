@@ -88,6 +88,7 @@ check: all
 	tools/check-abi --complete $(OUT)
 	$(CARGO) test --features recorder
 	capi-tests/run
+	tools/status-table --check
 
 demo: all
 	capi-tests/demo.sh

@@ -1,5 +1,6 @@
 /* pmem.c -- libpmem: mapping files, tracking, copies, messages. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <libpmem.h>
 #include <pthread.h>
@@ -329,6 +330,53 @@ guarded(void)
 	munmap(map, 5 * 4096);
 }
 
+/* --- the log of 2.x ---------------------------------------------------------- */
+
+typedef void log_function(unsigned level, const char *file, unsigned line, const char *name, const char *message);
+
+static int errors_logged;
+static char logged[256];
+
+static void
+listen(unsigned level, const char *file, unsigned line, const char *name, const char *message)
+{
+	CHECK(file != NULL && name != NULL && line < 100000);
+	if (level != 2)
+		return;
+	errors_logged++;
+	snprintf(logged, sizeof(logged), "%s", message);
+}
+
+static void
+log_functions(void)
+{
+	int (*set_threshold)(unsigned, unsigned) = dlsym(RTLD_DEFAULT, "pmem_log_set_threshold");
+	int (*get_threshold)(unsigned, unsigned *) = dlsym(RTLD_DEFAULT, "pmem_log_get_threshold");
+	int (*set_function)(log_function *) = dlsym(RTLD_DEFAULT, "pmem_log_set_function");
+	if (is_pmdk()) { /* 1.12 does not have them */
+		CHECK(set_threshold == NULL && get_threshold == NULL && set_function == NULL);
+		return;
+	}
+	NEED(set_threshold && get_threshold && set_function);
+	unsigned level = 99;
+	EQ(get_threshold(0, &level), 0);
+	EQ(level, 3);
+	EQ(set_function(listen), 0);
+	CHECK(pmem_map_file(path_of("nowhere"), 0, 0, 0, NULL, NULL) == NULL);
+	EQ(errors_logged, 1);
+	STREQ(logged, pmem_errormsg());
+	EQ(set_threshold(0, 1), 0); /* fatal errors only */
+	EQ(get_threshold(0, &level), 0);
+	EQ(level, 1);
+	CHECK(pmem_map_file(path_of("nowhere"), 0, 0, 0, NULL, NULL) == NULL);
+	EQ(errors_logged, 1);
+	errno = 0;
+	EQ(set_threshold(7, 1), 1);
+	EQ(errno, EINVAL);
+	EQ(set_function(NULL), 0);
+	EQ(set_threshold(0, 3), 0);
+}
+
 int
 main(void)
 {
@@ -343,5 +391,6 @@ main(void)
 	RUN(moves);
 	RUN(sets);
 	RUN(guarded);
+	RUN(log_functions);
 	DONE();
 }

@@ -44,7 +44,7 @@ pools_open_and_close(void)
 {
 	char path[512];
 	snprintf(path, sizeof(path), "%s", path_of("churn"));
-	struct resources before = {0, 0, 0, 0, 0};
+	struct resources before = {0};
 	for (int i = 0; i < rounds; i++) {
 		pop = i % 50 == 0 ? pmemobj_create(path, NULL, 8 << 20, 0600) : pmemobj_open(path, NULL);
 		NEED(pop != NULL);
@@ -67,10 +67,10 @@ threads_come_and_go(void)
 {
 	pop = pmemobj_create(path_of("churn"), NULL, 16 << 20, 0600);
 	NEED(pop != NULL);
-	struct resources before = {0, 0, 0, 0, 0};
+	struct resources before = {0};
 	for (int i = 0; i < 5 * rounds; i++) {
 		in_a_thread(one_of_each, NULL);
-		if (i == rounds / 10)
+		if (i == rounds) /* each lane that they use has been used */
 			before = resources();
 	}
 	no_growth(&before);

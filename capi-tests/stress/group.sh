@@ -7,7 +7,7 @@ stress() { # LIBRARY PROGRAM ARGUMENT...
 	local library=$1 program=$2
 	shift 2
 	mkdir -p "$SCRATCH/files"
-	TEST_DIR=$SCRATCH/files PMEM_IS_PMEM_FORCE=1 on "$library" $MEMCHECK "$BIN/stress-$program" "$@"
+	TEST_DIR=$SCRATCH/files PMEM_IS_PMEM_FORCE=${FORCE:-1} on "$library" $MEMCHECK "$BIN/stress-$program" "$@"
 }
 
 # What the threads left behind is in order for PMDK, too.
@@ -57,6 +57,7 @@ seconds=${STRESS_SECONDS:-1}
 for shape in "2 1" "4 1" "8 1" "2 3" "4 3" "8 3"; do
 	attempt "stress: ${shape/ / threads, } pools, ours" stress_pools ours "$seconds" $shape
 done
+FORCE=0 attempt "stress: 4 threads, 2 pools, ours, files" stress_pools ours "$seconds" 4 2
 # On PMDK, without what it does not survive: walks over a heap that changes,
 # threads that move between arenas (see threads.c).
 if have_pmdk; then

@@ -16,6 +16,7 @@
 
 enum { MAX_THREADS = 16, MAX_POOLS = 4, OWN = 24, SHARED = 32, LISTED = 8 };
 enum { ITEM = 1, NODE = 2 };
+enum { CHUNK = 256 << 10 };
 enum { EXTENSION = 33024 }; /* bytes: tx.cache.size, header, in units of its run */
 
 struct item {
@@ -53,6 +54,7 @@ struct pool {
 	PMEMobjpool *pop;
 	struct root *root;
 	uint64_t allocated; /* of the fresh pool */
+	unsigned room;
 	char path[512];
 };
 
@@ -89,7 +91,8 @@ static size_t
 some_size(struct worker *w)
 {
 	unsigned kind = below(w, 100);
-	size_t most = kind < 80 ? 512 : kind < 98 ? 16000 : 600000;
+	/* few classes and few arenas, so that threads meet in one run */
+	size_t most = kind < 60 ? 60 : kind < 90 ? 512 : kind < 98 ? 16000 : 600000;
 	return sizeof(struct item) + below(w, (unsigned)most);
 }
 
@@ -359,7 +362,7 @@ use_ctl(struct worker *w, struct pool *p)
 	/* PMDK runs out of memory when threads change arenas: it takes no run
 	 * away from an arena that nobody uses any more */
 	if (!is_pmdk() && below(w, 4) == 0) {
-		if (arenas < 12)
+		if (arenas < 4)
 			MUST(pmemobj_ctl_exec(p->pop, "heap.arena.create", &arena) == 0);
 		else
 			arena = 1 + below(w, arenas);
@@ -399,6 +402,20 @@ reserve(struct worker *w, struct pool *p, PMEMoid *own)
 		MUST(pmemobj_publish(p->pop, act, n) == 0);
 }
 
+/* Own objects move together while others are allocated around them. */
+static void
+defragment(struct worker *w, struct pool *p, PMEMoid *own)
+{
+	PMEMoid *oids[OWN];
+	size_t n = 0;
+	struct pobj_defrag_result result;
+	for (unsigned i = 0; i < OWN; i++)
+		if (below(w, 2) && !OID_IS_NULL(own[i]))
+			oids[n++] = &own[i];
+	MUST(pmemobj_defrag(p->pop, oids, n, &result) == 0);
+	MUST(result.total == n && result.relocated <= n);
+}
+
 static void
 iterate(struct worker *w, struct pool *p)
 {
@@ -434,7 +451,12 @@ step(struct worker *w)
 	case 9: case 10: exchange(w, p, slot); break;
 	case 11: use_lists(w, p); break;
 	case 12: use_locks(w, p); break;
-	case 13: if (below(w, 4) == 0) use_ctl(w, p); break;
+	case 13:
+		switch (below(w, 8)) {
+		case 0: case 1: use_ctl(w, p); break;
+		case 2: defragment(w, p, own); break;
+		}
+		break;
 	case 14: reserve(w, p, own); break;
 	/* under PMDK a walk over a heap that changes may crash */
 	case 15: if (!is_pmdk() && below(w, 4) == 0) iterate(w, p); break;
@@ -506,11 +528,24 @@ free_all(struct pool *p)
 		pmemobj_free(&oid);
 	uint64_t bytes;
 	MUST(pmemobj_ctl_get(p->pop, "stats.heap.curr_allocated", &bytes) == 0);
-	/* each lane may keep one extension of its undo log */
+	/* each lane may keep one extension of its undo log, another since the pool was opened again */
 	EQ((bytes - p->allocated) % EXTENSION, 0);
-	CHECK((bytes - p->allocated) / EXTENSION <= nthreads);
+	CHECK((bytes - p->allocated) / EXTENSION <= 2 * nthreads);
 	memset(p->root, 0, sizeof(*p->root));
 	pmemobj_persist(p->pop, p->root, sizeof(*p->root));
+}
+
+/* Chunks that can be had; given back at once. */
+static unsigned
+room(struct pool *p)
+{
+	static PMEMoid chunk[1024];
+	unsigned n = 0;
+	while (n < 1024 && pmemobj_alloc(p->pop, &chunk[n], CHUNK - 64, ITEM, NULL, NULL) == 0)
+		n++;
+	for (unsigned i = 0; i < n; i++)
+		pmemobj_free(&chunk[i]);
+	return n;
 }
 
 static void
@@ -518,14 +553,39 @@ open_pool(struct pool *p, size_t size)
 {
 	p->pop = size != 0 ? pmemobj_create(p->path, "stress", size, 0600) : pmemobj_open(p->path, "stress");
 	MUST(p->pop != NULL);
-	if (size != 0) {
-		int both = 1;
-		MUST(pmemobj_ctl_set(p->pop, "stats.enabled", &both) == 0);
-	}
+	int both = 1;
+	MUST(pmemobj_ctl_set(p->pop, "stats.enabled", &both) == 0);
 	p->root = pmemobj_direct(pmemobj_root(p->pop, sizeof(struct root)));
 	MUST(p->root != NULL);
-	if (size != 0)
+	if (size != 0) {
 		MUST(pmemobj_ctl_get(p->pop, "stats.heap.curr_allocated", &p->allocated) == 0);
+		p->room = room(p);
+	}
+}
+
+static void
+run_threads(struct worker *workers, double seconds)
+{
+	stop = 0;
+	for (unsigned t = 0; t < nthreads; t++)
+		MUST(pthread_create(&workers[t].thread, NULL, work, &workers[t]) == 0);
+	struct timespec pause = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+	nanosleep(&pause, NULL);
+	stop = 1;
+	uint64_t steps = 0;
+	for (unsigned t = 0; t < nthreads; t++) {
+		pthread_join(workers[t].thread, NULL);
+		steps += workers[t].steps;
+	}
+	CHECK(steps > 0);
+	printf("%u threads, %u pools: %llu steps\n", nthreads, npools, (unsigned long long)steps);
+}
+
+static void
+close_and_check(struct pool *p)
+{
+	pmemobj_close(p->pop);
+	EQ(pmemobj_check(p->path, "stress"), 1);
 }
 
 int
@@ -548,30 +608,25 @@ main(int argc, char **argv)
 		workers[t].index = t;
 		workers[t].seed = seed * 1000003 + t + 1;
 		workers[t].next_id = (uint64_t)(t + 1) << 40;
-		MUST(pthread_create(&workers[t].thread, NULL, work, &workers[t]) == 0);
 	}
-	struct timespec pause = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
-	nanosleep(&pause, NULL);
-	stop = 1;
-	uint64_t steps = 0;
-	for (unsigned t = 0; t < nthreads; t++) {
-		pthread_join(workers[t].thread, NULL);
-		CHECK(workers[t].steps > 0);
-		steps += workers[t].steps;
-	}
-	printf("%u threads, %u pools: %llu steps\n", nthreads, npools, (unsigned long long)steps);
+	run_threads(workers, seconds / 2);
 	for (unsigned i = 0; i < npools; i++) {
 		audit(&pools[i], workers);
-		pmemobj_close(pools[i].pop);
-		EQ(pmemobj_check(pools[i].path, "stress"), 1);
+		close_and_check(&pools[i]);
 		open_pool(&pools[i], 0);
 		audit(&pools[i], workers);
-		int both = 1;
-		MUST(pmemobj_ctl_set(pools[i].pop, "stats.enabled", &both) == 0);
-		free_all(&pools[i]);
-		CHECK(OID_IS_NULL(pmemobj_first(pools[i].pop)));
-		pmemobj_close(pools[i].pop);
-		EQ(pmemobj_check(pools[i].path, "stress"), 1);
+	}
+	run_threads(workers, seconds / 2);
+	for (unsigned i = 0; i < npools; i++) {
+		struct pool *p = &pools[i];
+		audit(p, workers);
+		free_all(p);
+		/* no unit was lost: all runs but those of the logs are free chunks again */
+		unsigned left = room(p);
+		printf("room for %u chunks, %u in the fresh pool\n", left, p->room);
+		CHECK(is_pmdk() || left + 8 * nthreads + 8 >= p->room);
+		CHECK(OID_IS_NULL(pmemobj_first(p->pop)));
+		close_and_check(p);
 	}
 	all_failures = case_failures;
 	DONE();

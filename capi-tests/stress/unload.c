@@ -141,7 +141,7 @@ main(int argc, char **argv)
 		pthread_barrier_init(barriers[i], NULL, 2);
 	pthread_t thread;
 	pthread_create(&thread, NULL, outlives_all, NULL);
-	struct resources before = {0, 0, 0, 0, 0};
+	struct resources before = {0};
 	for (int i = 1; i <= rounds; i++) {
 		one_round(path);
 		if (i == rounds / 10)

@@ -14,7 +14,9 @@ use super::zone::{Slot, SlotState, Zone};
 use super::{Error, Heap, Request};
 use crate::lock::RawLock;
 
-/// The runs that serve one arena, one per class.
+/// The runs that serve one arena, one per class. No line of it belongs to
+/// another arena, too.
+#[repr(align(64))]
 pub struct Arena {
     pub(super) lock: RawLock,
     active: UnsafeCell<[*mut RunMap; NO_CLASS as usize]>,

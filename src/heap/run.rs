@@ -180,7 +180,10 @@ pub fn read_geometry(region: &Region, zone: &Zone, chunk: u32, h: ChunkHeader) -
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+
     use super::*;
+    use crate::lock::RawLock;
 
     #[test]
     fn consecutive_ones() {
@@ -192,5 +195,94 @@ mod tests {
                 assert_eq!(starts_of(word, count), slow, "{count} in {word:#x}");
             }
         }
+    }
+
+    /// A map whose two locks are those of an arena and of a slot.
+    struct Shared {
+        map: RunMap,
+        arena: RawLock,
+        slot: RawLock,
+        /// The thread that has each unit, plus 1.
+        owner: Vec<AtomicU32>,
+    }
+
+    impl Shared {
+        fn new() -> Shared {
+            let geometry = RunGeometry::new(2600, 0, 1, 0).unwrap();
+            let words = |w: fn(&RunGeometry, u32) -> u64| {
+                (0..geometry.words).map(|i| AtomicU64::new(w(&geometry, i))).collect()
+            };
+            let map = RunMap {
+                zone: 0,
+                chunk: 0,
+                geometry,
+                bitmap: 0,
+                first_unit: 0,
+                hint: AtomicUsize::new(0),
+                free: words(RunGeometry::valid_bits),
+                returned: words(|_, _| 0),
+            };
+            let owner = (0..geometry.units).map(|_| AtomicU32::new(0)).collect();
+            Shared { map, arena: RawLock::default(), slot: RawLock::default(), owner }
+        }
+
+        fn reserve(&self, count: u32) -> Option<u32> {
+            self.arena.with(|| {
+                self.map.take(count).or_else(|| {
+                    self.slot.with(|| self.map.merge());
+                    self.map.take(count)
+                })
+            })
+        }
+
+        fn own(&self, unit: u32, count: u32, from: u32, to: u32) {
+            for u in unit..unit + count {
+                assert_eq!(self.owner[u as usize].swap(to, Relaxed), from, "unit {u}");
+            }
+        }
+
+        /// Takes and gives back at random, and leaves the processor at random.
+        fn work(&self, me: u32) {
+            let mut rng = 0x9e37_79b9_u64 * me as u64;
+            let mut below = |n: u64| {
+                rng ^= rng << 13;
+                rng ^= rng >> 7;
+                rng ^= rng << 17;
+                rng % n
+            };
+            let mut held = Vec::new();
+            for _ in 0..1_000_000 {
+                let count = 1 + below(8) as u32;
+                if below(2) == 0
+                    && let Some(unit) = self.reserve(count)
+                {
+                    self.own(unit, count, 0, me);
+                    held.push((unit, count));
+                } else if !held.is_empty() {
+                    let (unit, count) = held.swap_remove(below(held.len() as u64) as usize);
+                    self.own(unit, count, me, 0);
+                    self.slot.with(|| self.map.give_back(unit, count));
+                }
+                if below(64) == 0 {
+                    std::thread::yield_now();
+                }
+            }
+            for (unit, count) in held {
+                self.own(unit, count, me, 0);
+                self.slot.with(|| self.map.give_back(unit, count));
+            }
+        }
+    }
+
+    #[test]
+    fn threads_take_and_give_back() {
+        let shared = Shared::new();
+        std::thread::scope(|t| {
+            for me in 1..=4 {
+                let shared = &shared;
+                t.spawn(move || shared.work(me));
+            }
+        });
+        assert_eq!(shared.map.free_units(), shared.map.geometry.units);
     }
 }

@@ -32,11 +32,12 @@ on() {
 }
 
 # compile OUTPUT SOURCE... [FLAGS]: against Debian's headers and library, so that
-# what runs on ours is what was built for PMDK; without PMDK, against ours.
+# what runs on ours is what was built for PMDK; without PMDK, against ours. With
+# INCLUDE the headers are those in another directory.
 compile() {
 	local output=$1
 	shift
-	local include=$PMDK/include lib=$PMDK_LIB
+	local include=${INCLUDE:-$PMDK/include} lib=$PMDK_LIB
 	have_pmdk || { include=$TOP/include lib=$OURS_LIB; }
 	${CC:-cc} -std=gnu11 -O1 -g -Wall -Wextra -Wno-clobbered -I"$include" -o "$output" "$@" \
 		-rdynamic -L"$lib" -Wl,--as-needed -lpmemobj -lpmem -lpthread -ldl -lm -Wl,--allow-shlib-undefined

@@ -1,5 +1,6 @@
 # build.sh - builds the example programs of Debian's libpmem-dev and libpmemobj-dev
-# against Debian's headers and the genuine library. To be sourced after lib.sh.
+# against Debian's headers and the genuine library, and once more against our
+# headers. To be sourced after lib.sh.
 
 EXAMPLES=$BIN/examples
 
@@ -41,14 +42,14 @@ example_programs() {
 	END
 }
 
-build_example() { # SESSION PROGRAM SOURCES AND FLAGS
-	local session=$1 program=$2
+build_example() { # DIRECTORY PROGRAM SOURCES AND FLAGS
+	local directory=$1 program=$2
 	shift 2
-	mkdir -p "$EXAMPLES/$session"
+	mkdir -p "$directory"
 	(cd "$EXAMPLES/source/libpmemobj-dev/examples" &&
-		compile "$EXAMPLES/$session/$program" -w -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
+		compile "$directory/$program" -w -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
 			-DSRCVERSION='"1.12.1"' -DFUSE_USE_VERSION=28 -DUSE_CTREE -I"$TOP/capi-tests/examples" \
-			-I. -Imap -Ihashmap -Itree_map -Ilist_map -I"$PMDK/include/fuse" "$@" \
+			-I. -Imap -Ihashmap -Itree_map -Ilist_map -I"$PMDK/include/fuse" -idirafter "$PMDK/include" "$@" \
 			-L"$PMDK/../lib/x86_64-linux-gnu" -Wl,-z,muldefs)
 }
 
@@ -59,7 +60,8 @@ build_session() { # SESSION
 		[ "$session" = "$1" ] || continue
 		# shellcheck disable=SC2086 # a list of words, some with globs
 		(cd "$EXAMPLES/source/libpmemobj-dev/examples" && set -- $sources &&
-			build_example "$session" "$program" "$@") || return 1
+			build_example "$EXAMPLES/$session" "$program" "$@" &&
+			INCLUDE=$TOP/include build_example "$EXAMPLES/$session.our-headers" "$program" "$@") || return 1
 	done < <(example_programs)
 }
 

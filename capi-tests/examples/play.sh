@@ -1,13 +1,13 @@
 #!/bin/bash
-# play.sh SESSION - a session with example programs, played on PMDK, on ours, and
-# with both in turn on the same pool; each must print what PMDK prints alone.
+# play.sh SESSION - a session with example programs, played on PMDK, on ours, with
+# both in turn on the same pool, and on ours once more with the programs that were
+# compiled with our headers; each must print what PMDK prints alone.
 set -uo pipefail
 here=$(dirname "$(realpath "$0")")
 source "$here/../lib.sh"
 source "$here/sessions.sh"
 session=$1
 bin=$BIN/examples/$session
-export PATH=$bin:$PATH
 unset PMEM_IS_PMEM_FORCE
 
 # Whatever happens, nothing stays mounted or running.
@@ -70,9 +70,11 @@ sound() { # POOL
 
 # The session, on FIRST and SECOND in turn; with a check of which libraries the
 # programs had.
-play() { # FIRST SECOND FORCE
+play() { # FIRST SECOND FORCE [HEADERS]
+	programs=$bin${4:+.$4}
+	local -x PATH=$programs:$PATH
 	libraries=("$1" "$2") turn=0 trouble=
-	play=$SCRATCH/$1.$2
+	play=$SCRATCH/$1.$2${4:+.$4}
 	mkdir -p "$play/pmem-fs" && cd "$play" || exit 1
 	PMEM_IS_PMEM_FORCE=$3 "session_$session" >"$play.transcript"
 	for library in $1 $2; do
@@ -92,11 +94,10 @@ play() { # FIRST SECOND FORCE
 play pmdk pmdk 0
 wc -l "$SCRATCH/pmdk.pmdk.transcript"
 verdict=0
-for variant in "ours ours 0" "preload preload 1" "pmdk ours 1" "ours pmdk 1"; do
-	# shellcheck disable=SC2086 # three words
+for variant in "ours ours 0" "preload preload 1" "pmdk ours 1" "ours pmdk 1" "ours ours 1 our-headers"; do
+	# shellcheck disable=SC2086 # three or four words
 	play $variant
-	variant=${variant% *}
-	diff -a "$SCRATCH/pmdk.pmdk.transcript" "$SCRATCH/${variant/ /.}.transcript" >"$SCRATCH/difference" && continue
+	diff -a "$SCRATCH/pmdk.pmdk.transcript" "$play.transcript" >"$SCRATCH/difference" && continue
 	echo "--- $variant (>) instead of PMDK alone (<):"
 	head -n 12 "$SCRATCH/difference" | cut -c-200 | cat -v
 	verdict=1

@@ -327,7 +327,7 @@ talk() {
 # A file system. Its transactions span system calls; the last one is cut off by a kill.
 session_pmemobjfs() {
 	local tool
-	for tool in mkfs.pmemobjfs pmemobjfs.tx_{begin,commit,abort}; do ln -sf pmemobjfs "$bin/$tool"; done
+	for tool in mkfs.pmemobjfs pmemobjfs.tx_{begin,commit,abort}; do ln -sf pmemobjfs "$programs/$tool"; done
 	run mkfs.pmemobjfs -s 64M pool
 	sound pool
 	run -s 255 mkfs.pmemobjfs -s 64M pool

@@ -28,7 +28,10 @@ pub enum SlotState {
     Full = 3,
 }
 
-/// Volatile state of the run that starts at a chunk; all zero is "no run".
+/// Volatile state of the run that starts at a chunk; all zero is "no run". In a
+/// line of its own, as neighbouring runs serve different threads; nobody touches
+/// the slots of chunks that are no runs.
+#[repr(align(64))]
 pub struct Slot {
     /// Held from before a redo log that changes the run's bitmap becomes valid
     /// until it is durably invalid. Guards the fields, and `map`'s returned units.

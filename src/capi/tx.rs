@@ -7,16 +7,16 @@ use std::ffi::{c_char, c_int, c_void};
 
 use libc::wchar_t;
 
-use super::atomic::{XALLOC_FLAGS, pool_arg, request};
+use super::atomic::pool_arg;
 use super::base::{
     POBJ_FLAG_ASSUME_INITIALIZED, POBJ_FLAG_NO_FLUSH, POBJ_FLAG_NO_SNAPSHOT, POBJ_FLAG_TX_NO_ABORT,
     POBJ_XALLOC_ARENA_MASK, POBJ_XALLOC_CLASS_MASK, POBJ_XALLOC_NO_ABORT, POBJ_XALLOC_NO_FLUSH,
     POBJ_XALLOC_ZERO,
 };
 use super::{fail, set_errno};
-use crate::obj::{Oid, Pool, RawAction, Request, sync};
+use crate::obj::{Oid, sync};
 use crate::tx::{
-    AddRange, Callback, Ended, Env, Error, FAILURE_RETURN, Lock, LockKind, LogKind, Stage, Transaction,
+    Callback, Ended, Env, Error, FAILURE_RETURN, Lock, LockKind, LogKind, Stage, Transaction,
     intents_max_size, snapshots_max_size,
 };
 
@@ -79,10 +79,10 @@ pub const POBJ_XLOG_APPEND_BUFFER_NO_ABORT: u64 = POBJ_FLAG_TX_NO_ABORT;
 pub const POBJ_XLOG_APPEND_BUFFER_VALID_FLAGS: u64 = POBJ_XLOG_APPEND_BUFFER_NO_ABORT;
 
 // Their short names here.
-const NO_FLUSH: u64 = POBJ_FLAG_NO_FLUSH;
-const NO_SNAPSHOT: u64 = POBJ_FLAG_NO_SNAPSHOT;
-const NO_ABORT: u64 = POBJ_FLAG_TX_NO_ABORT;
-const XADD_FLAGS: u64 = POBJ_XADD_VALID_FLAGS;
+pub(super) const NO_FLUSH: u64 = POBJ_FLAG_NO_FLUSH;
+pub(super) const NO_SNAPSHOT: u64 = POBJ_FLAG_NO_SNAPSHOT;
+pub(super) const NO_ABORT: u64 = POBJ_FLAG_TX_NO_ABORT;
+pub(super) const XADD_FLAGS: u64 = POBJ_XADD_VALID_FLAGS;
 
 /// Where the calling thread's transaction is.
 #[repr(C)]
@@ -206,7 +206,7 @@ fn wrong_stage() -> ! {
 
 /// The calling thread's transaction, in stage `Work`.
 #[inline]
-fn working() -> &'static mut Transaction {
+pub(super) fn working() -> &'static mut Transaction {
     // SAFETY: exports do not nest in each other while they use it.
     match unsafe { Transaction::current() } {
         Some(t) if t.stage() == Stage::Work => t,
@@ -234,7 +234,7 @@ fn abort(step: &mut Step, t: &mut Transaction, error: c_int) {
 
 /// A failing call returns its error number, and aborts unless told otherwise.
 #[cold]
-fn failed(step: &mut Step, t: &mut Transaction, flags: u64, error: c_int) -> c_int {
+pub(super) fn failed(step: &mut Step, t: &mut Transaction, flags: u64, error: c_int) -> c_int {
     if flags & NO_ABORT == 0 && t.failure() != FAILURE_RETURN {
         abort(step, t, error);
     }
@@ -242,7 +242,7 @@ fn failed(step: &mut Step, t: &mut Transaction, flags: u64, error: c_int) -> c_i
     error
 }
 
-fn finish(step: &mut Step, t: &mut Transaction, flags: u64, r: Result<(), Error>) -> c_int {
+pub(super) fn finish(step: &mut Step, t: &mut Transaction, flags: u64, r: Result<(), Error>) -> c_int {
     match r {
         Ok(()) => 0,
         Err(e) => {
@@ -252,7 +252,7 @@ fn finish(step: &mut Step, t: &mut Transaction, flags: u64, r: Result<(), Error>
     }
 }
 
-fn unknown_flags(step: &mut Step, t: &mut Transaction, flags: u64, valid: u64) -> c_int {
+pub(super) fn unknown_flags(step: &mut Step, t: &mut Transaction, flags: u64, valid: u64) -> c_int {
     fail(libc::EINVAL, format_args!("unknown flags {:#x}", flags & !valid));
     failed(step, t, flags, libc::EINVAL)
 }
@@ -496,193 +496,6 @@ pub extern "C" fn pmemobj_tx_set_failure_behavior(behavior: FailureBehavior) {
 #[unsafe(no_mangle)]
 pub extern "C" fn pmemobj_tx_get_failure_behavior() -> FailureBehavior {
     working().failure()
-}
-
-fn how(flags: u64) -> AddRange {
-    AddRange { snapshot: flags & NO_SNAPSHOT == 0, flush: flags & NO_FLUSH == 0 }
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_add_range(step: &mut Step, oid: Oid, off: u64, size: usize, flags: u64) -> c_int {
-    let t = working();
-    if flags & !XADD_FLAGS != 0 {
-        return unknown_flags(step, t, flags, XADD_FLAGS);
-    }
-    let r = match t.target() {
-        Some(target) if target.uuid_lo == oid.pool_uuid_lo && oid.off != 0 => {
-            t.add_range(oid.off.saturating_add(off), size as u64, how(flags))
-        }
-        _ => Err(Error::PoolUuid),
-    };
-    finish(step, t, flags, r)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_add_range_direct(
-    step: &mut Step,
-    ptr: *const c_void,
-    size: usize,
-    flags: u64,
-) -> c_int {
-    let t = working();
-    if flags & !XADD_FLAGS != 0 {
-        return unknown_flags(step, t, flags, XADD_FLAGS);
-    }
-    let r = t.add_range_direct(ptr as usize, size as u64, how(flags));
-    finish(step, t, flags, r)
-}
-
-/// The id of a new object, or null with errno; failures of the heap to find
-/// room are reported as PMDK does.
-fn new_object(step: &mut Step, t: &mut Transaction, flags: u64, r: Result<u64, Error>) -> Oid {
-    match r {
-        Ok(off) => Oid { pool_uuid_lo: t.target().map_or(0, |t| t.uuid_lo), off },
-        Err(e) => {
-            super::errmsg::set(format_args!("{e}"));
-            failed(step, t, flags, e.errno());
-            Oid::NULL
-        }
-    }
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_alloc(step: &mut Step, size: usize, type_num: u64, flags: u64) -> Oid {
-    let t = working();
-    match request(size, type_num, flags, XALLOC_FLAGS) {
-        Ok(req) => {
-            let r = t.alloc(&req, flags & NO_FLUSH == 0);
-            new_object(step, t, flags, r)
-        }
-        Err(_) => {
-            unknown_flags(step, t, flags, XALLOC_FLAGS);
-            Oid::NULL
-        }
-    }
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_realloc(step: &mut Step, oid: Oid, size: usize, type_num: u64, zero: c_int) -> Oid {
-    let t = working();
-    let req = Request { size: size as u64, type_num, zero: zero != 0, class: 0, arena: 0 };
-    if oid.is_null() {
-        if size == 0 {
-            return Oid::NULL;
-        }
-        let r = t.alloc(&req, true);
-        return new_object(step, t, 0, r);
-    }
-    if t.target().is_none_or(|target| target.uuid_lo != oid.pool_uuid_lo) {
-        finish(step, t, 0, Err(Error::PoolUuid));
-        return Oid::NULL;
-    }
-    if size == 0 {
-        let r = t.free(oid.off);
-        finish(step, t, 0, r);
-        return Oid::NULL;
-    }
-    let r = t.realloc(oid.off, &req);
-    new_object(step, t, 0, r)
-}
-
-/// Allocates a copy of `len` bytes.
-///
-/// # Safety
-/// The C contract.
-unsafe fn duplicate(
-    step: &mut Step,
-    src: *const c_void,
-    len: impl FnOnce() -> usize,
-    type_num: u64,
-    flags: u64,
-) -> Oid {
-    let t = working();
-    if src.is_null() {
-        fail(libc::EINVAL, format_args!("cannot duplicate NULL string"));
-        failed(step, t, flags, libc::EINVAL);
-        return Oid::NULL;
-    }
-    let len = len();
-    let oid = pmem_rs_tx_alloc(step, len, type_num, flags);
-    if !oid.is_null()
-        && let Some(target) = t.target()
-    {
-        let to = target.heap.region().at(oid.off, len as u64);
-        // SAFETY: the new object has `len` bytes and is the transaction's own;
-        // the string has as many by the C contract. Commit flushes it.
-        unsafe { std::ptr::copy_nonoverlapping(src.cast(), to, len) };
-    }
-    oid
-}
-
-/// # Safety
-/// The C contract.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn pmem_rs_tx_strdup(step: &mut Step, s: *const c_char, type_num: u64, flags: u64) -> Oid {
-    // SAFETY: the C contract.
-    unsafe { duplicate(step, s.cast(), || libc::strlen(s) + 1, type_num, flags) }
-}
-
-/// # Safety
-/// The C contract.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn pmem_rs_tx_wcsdup(
-    step: &mut Step,
-    s: *const libc::wchar_t,
-    type_num: u64,
-    flags: u64,
-) -> Oid {
-    // SAFETY: the C contract; called for a string that is not NULL.
-    let len = || (unsafe { libc::wcslen(s) } + 1) * size_of::<libc::wchar_t>();
-    // SAFETY: the C contract.
-    unsafe { duplicate(step, s.cast(), len, type_num, flags) }
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_free(step: &mut Step, oid: Oid, flags: u64) -> c_int {
-    let t = working();
-    if flags & !NO_ABORT != 0 {
-        return unknown_flags(step, t, flags, NO_ABORT);
-    }
-    if oid.is_null() {
-        return 0;
-    }
-    let r = match t.target() {
-        Some(target) if target.uuid_lo == oid.pool_uuid_lo => t.free(oid.off),
-        _ => Err(Error::PoolUuid),
-    };
-    finish(step, t, flags, r)
-}
-
-/// # Safety
-/// The C contract.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn pmem_rs_tx_publish(
-    step: &mut Step,
-    actv: *const RawAction,
-    n: usize,
-    flags: u64,
-) -> c_int {
-    let t = working();
-    if flags & !NO_ABORT != 0 {
-        return unknown_flags(step, t, flags, NO_ABORT);
-    }
-    // SAFETY: the C contract.
-    let raw = if n == 0 { &[] } else { unsafe { std::slice::from_raw_parts(actv, n) } };
-    // SAFETY: the pool of an open transaction.
-    let pool = t.target().and_then(|t| unsafe { Pool::from_handle(t.handle) });
-    let error = match pool.map(|p| p.with_actions(raw, |actions| t.publish(actions))) {
-        Some(Ok(Ok(()))) => return 0,
-        Some(Ok(Err(e))) => {
-            super::errmsg::set(format_args!("{e}"));
-            e.errno()
-        }
-        Some(Err(e)) => {
-            super::errmsg::set(format_args!("{e}"));
-            e.errno()
-        }
-        None => libc::EINVAL,
-    };
-    failed(step, t, flags, error)
 }
 
 /// What a [`pobj_log_type`] names.

@@ -36,7 +36,10 @@ impl Heap {
         let (log, capacity) = format_extension(&self.region, b.0, b.1 - b.0, gen_num, USER_BUFFER)?;
         // The log durable before the link makes it part of the chain.
         self.region.drain();
-        self.region.persist_word(field, log);
+        // The link is durable with the first entry behind it: until then
+        // nothing depends on what it leads to.
+        self.region.store(field, log);
+        self.region.flush(field, 8);
         Some(Extension { link: log, log, capacity, lent: true })
     }
 

@@ -140,5 +140,8 @@ pub fn buffers() -> History {
         overwrite(p, root + 1000, 9000, 4);
         abort();
     });
+    // A link that outlived its transaction would now lead into foreign data.
+    w.step("a buffer is freed by another thread", |p| on_another_thread(|| free(p, slot(p, root))));
+    w.step("and its memory used again", |p| on_another_thread(|| alloc(p, slot(p, root), 9000, 5)));
     w.finish("buffers")
 }

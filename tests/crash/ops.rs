@@ -646,16 +646,27 @@ fn two_lanes() -> History {
     for round in 0..3 {
         w.step("alloc on the first lane", |p| alloc(p, slot(p, root), 100, round));
         w.step("free on the second", |p| {
-            let handle = recorder::handle();
-            let off = root;
-            std::thread::scope(|s| {
-                s.spawn(move || {
-                    recorder::join(handle);
-                    // SAFETY: an id in the root.
-                    let mut copy = unsafe { *slot(p, off) };
-                    free(p, &mut copy);
-                    recorder::join(None);
-                });
+            on_another_thread(|| {
+                // SAFETY: an id in the root.
+                let mut copy = unsafe { *slot(p, root) };
+                free(p, &mut copy);
+            });
+        });
+    }
+    // What an abort restored and another thread changes then must not be
+    // restored again.
+    w.step("abort on the first lane", |p| {
+        tx().begin(p.target(), None).unwrap();
+        overwrite(p, root + 1000, 8, 7);
+        abort();
+    });
+    for round in 0..2 {
+        w.step("the same word, and another, on the second", |p| {
+            on_another_thread(|| {
+                let word = at(p, root + 1000 + 8 * round);
+                // SAFETY: an aligned word of the root.
+                unsafe { word.cast::<u64>().write_volatile(9) };
+                persist(p, word, 8);
             });
         });
     }
@@ -664,14 +675,7 @@ fn two_lanes() -> History {
         tx().alloc(&request(HUGE, NO_CONTENT | 1), false).unwrap();
     });
     w.step("allocate behind it on the second", |p| {
-        let (handle, off) = (recorder::handle(), root + 32);
-        std::thread::scope(|s| {
-            s.spawn(move || {
-                recorder::join(handle);
-                alloc(p, slot(p, off), HUGE, 2);
-                recorder::join(None);
-            });
-        });
+        on_another_thread(|| alloc(p, slot(p, root + 32), HUGE, 2));
     });
     w.step("commit", |_| commit());
     w.finish("two_lanes")

@@ -294,3 +294,15 @@ pub fn tx_free(pool: &Pool, dest: u64) {
     tx().free(off).unwrap();
     tx_set(pool, dest, Oid::NULL);
 }
+
+/// Runs `f` on a thread of its own, recorded like this one.
+pub fn on_another_thread(f: impl FnOnce() + Send) {
+    let handle = recorder::handle();
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            recorder::join(handle);
+            f();
+            recorder::join(None);
+        });
+    });
+}

@@ -58,10 +58,10 @@ for shape in "2 1" "4 1" "8 1" "2 3" "4 3" "8 3"; do
 	attempt "stress: ${shape/ / threads, } pools, ours" stress_pools ours "$seconds" $shape
 done
 FORCE=0 attempt "stress: 4 threads, 2 pools, ours, files" stress_pools ours "$seconds" 4 2
-# On PMDK, without what it does not survive: walks over a heap that changes,
-# threads that move between arenas (see threads.c).
 if have_pmdk; then
-	attempt "stress: 4 threads, 1 pools, pmdk" stress_pools pmdk "$seconds" 4 1
+	for shape in "4 1" "8 3"; do
+		attempt "stress: ${shape/ / threads, } pools, pmdk" stress_pools pmdk "$seconds" $shape
+	done
 	attempt "stress: fork, pmdk" stress pmdk fork
 	attempt "stress: churn, pmdk" stress pmdk churn 200
 else

@@ -359,9 +359,7 @@ use_ctl(struct worker *w, struct pool *p)
 	MUST(pmemobj_ctl_get(p->pop, "heap.narenas.total", &arenas) == 0);
 	MUST(pmemobj_ctl_get(p->pop, "heap.thread.arena_id", &arena) == 0);
 	MUST(arena >= 1 && arena <= arenas);
-	/* PMDK runs out of memory when threads change arenas: it takes no run
-	 * away from an arena that nobody uses any more */
-	if (!is_pmdk() && below(w, 4) == 0) {
+	if (below(w, 4) == 0) {
 		if (arenas < 4)
 			MUST(pmemobj_ctl_exec(p->pop, "heap.arena.create", &arena) == 0);
 		else
@@ -458,8 +456,7 @@ step(struct worker *w)
 		}
 		break;
 	case 14: reserve(w, p, own); break;
-	/* under PMDK a walk over a heap that changes may crash */
-	case 15: if (!is_pmdk() && below(w, 4) == 0) iterate(w, p); break;
+	case 15: if (below(w, 4) == 0) iterate(w, p); break;
 	}
 	w->steps++;
 }
@@ -601,7 +598,8 @@ main(int argc, char **argv)
 		return 2;
 	for (unsigned i = 0; i < npools; i++) {
 		snprintf(pools[i].path, sizeof(pools[i].path), "%s", path_of((char[]){'s', (char)('0' + i), 0}));
-		open_pool(&pools[i], (size_t)(is_pmdk() ? 512 : 128) << 20); /* PMDK's spreads more */
+		/* PMDK's arenas keep the runs that they emptied */
+		open_pool(&pools[i], (size_t)(is_pmdk() ? 512 : 128) << 20);
 	}
 	static struct worker workers[MAX_THREADS];
 	for (unsigned t = 0; t < nthreads; t++) {

@@ -124,6 +124,24 @@ pub fn buffers() -> History {
             overwrite(p, root + 1000, 30_000, 2);
         })
     });
+    w.step("aborted", |p| {
+        tx().begin(p.target(), None).unwrap();
+        tx().lend(LogKind::Snapshot, lent(p, one), 9000).unwrap();
+        overwrite(p, root + 1000, 9000, 4);
+        abort();
+    });
+    // A link that outlived its transaction would now lead into foreign data.
+    let foreign = |w: &mut World, off| {
+        w.step("the buffer is used for something else", |p| {
+            on_another_thread(|| {
+                // SAFETY: an object of 9000 bytes.
+                unsafe { at(p, off).write_bytes(0xff, 9000) };
+                persist(p, at(p, off), 9000);
+            });
+        });
+        w.step("and that goes on", |p| on_another_thread(|| persist(p, at(p, root), 8)));
+    };
+    foreign(&mut w, one);
     w.step("intents in a buffer", |p| {
         in_tx(p, || {
             tx().lend(LogKind::Intent, lent(p, two), 9000).unwrap();
@@ -134,14 +152,6 @@ pub fn buffers() -> History {
             overwrite(p, root + 500, 100, 3);
         })
     });
-    w.step("aborted", |p| {
-        tx().begin(p.target(), None).unwrap();
-        tx().lend(LogKind::Snapshot, lent(p, one), 9000).unwrap();
-        overwrite(p, root + 1000, 9000, 4);
-        abort();
-    });
-    // A link that outlived its transaction would now lead into foreign data.
-    w.step("a buffer is freed by another thread", |p| on_another_thread(|| free(p, slot(p, root))));
-    w.step("and its memory used again", |p| on_another_thread(|| alloc(p, slot(p, root), 9000, 5)));
+    foreign(&mut w, two);
     w.finish("buffers")
 }

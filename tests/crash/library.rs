@@ -3,7 +3,7 @@
 use pmem_rs::obj::{Defragmented, List, Oid, Pool, Position};
 use pmem_rs::tx::LogKind;
 
-use crate::media::LOCK;
+use crate::media::{LOCK, NO_CONTENT};
 use crate::ops::world;
 use crate::world::*;
 
@@ -46,6 +46,9 @@ pub fn lists() -> History {
     w.step("move to where it is", |p| p.list_move(a, a, TAIL, e[2].off).unwrap());
     w.step("move to an empty list", |p| p.list_move(a, b, HEAD, e[1].off).unwrap());
     w.step("move to another list", |p| p.list_move(a, b, HEAD, e[0].off).unwrap());
+    w.step("insert new, whose constructor leaves it as it is", |p| {
+        p.list_insert_new(b, HEAD, request(100, NO_CONTENT | 9), Some(&mut |_| true)).unwrap();
+    });
     w.step("remove", |p| p.list_remove(a, e[2].off, false).unwrap());
     let before = Position { dest: e[3].off, before: true };
     w.step("insert", |p| p.list_insert(a, before, e[2].off).unwrap());
@@ -53,7 +56,7 @@ pub fn lists() -> History {
     w.step("remove and free the last", |p| p.list_remove(a, e[3].off, true).unwrap());
     w.step("insert by another entry", |p| p.list_insert(other, HEAD, e[0].off).unwrap());
     w.step("insert new without constructor", |p| {
-        p.list_insert_new(b, HEAD, request(100, crate::media::NO_CONTENT | 5), None).unwrap();
+        p.list_insert_new(b, HEAD, request(100, NO_CONTENT | 5), None).unwrap();
     });
     w.finish("lists")
 }

@@ -57,9 +57,11 @@ int pmemobj_wcsdup(PMEMobjpool *pop, PMEMoid *oidp, const wchar_t *s, uint64_t t
 /* Frees an object and makes *oidp the null id, atomically. */
 void pmemobj_free(PMEMoid *oidp);
 
-/* Moves objects to where they leave less unused; oidv points to their ids. */
-int pmemobj_defrag(PMEMobjpool *pop, PMEMoid **oidv, size_t oidcnt,
-	struct pobj_defrag_result *result);
+/* Moves objects so that fewer runs are in use, and updates the ids. */
+int pmemobj_defrag(PMEMobjpool *pop,
+		   PMEMoid **oidv,
+		   size_t oidcnt,
+		   struct pobj_defrag_result *result);
 
 #ifdef __cplusplus
 }

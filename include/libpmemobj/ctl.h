@@ -16,11 +16,27 @@ extern "C" {
 
 /* What precedes an object's data in memory. */
 enum pobj_header_type {
-	POBJ_HEADER_LEGACY, /* 64 bytes, with type number */
-	POBJ_HEADER_COMPACT, /* 16 bytes, with type number */
-	POBJ_HEADER_NONE, /* nothing: all objects have the size of the class, and type 0 */
+	/* 64 bytes, with type number */
+	POBJ_HEADER_LEGACY,
+	/* 16 bytes, with type number */
+	POBJ_HEADER_COMPACT,
+	/* nothing: all objects have the size of the class, and type 0 */
+	POBJ_HEADER_NONE,
+	MAX_POBJ_HEADER_TYPES,
+};
 
-	MAX_POBJ_HEADER_TYPES
+/* Which statistics are kept, for stats.enabled. */
+enum pobj_stats_enabled {
+	POBJ_STATS_ENABLED_TRANSIENT,
+	POBJ_STATS_ENABLED_BOTH,
+	POBJ_STATS_ENABLED_PERSISTENT,
+	POBJ_STATS_DISABLED,
+};
+
+/* How threads get their arenas, for heap.arenas_assignment_type. */
+enum pobj_arenas_assignment_type {
+	POBJ_ARENAS_ASSIGNMENT_THREAD_KEY,
+	POBJ_ARENAS_ASSIGNMENT_GLOBAL,
 };
 
 /* An allocation class, for heap.alloc_class.[class_id].desc. */
@@ -36,23 +52,13 @@ struct pobj_alloc_class_desc {
 	unsigned class_id;
 };
 
-/* Which statistics are kept, for stats.enabled. */
-enum pobj_stats_enabled {
-	POBJ_STATS_ENABLED_TRANSIENT,
-	POBJ_STATS_ENABLED_BOTH,
-	POBJ_STATS_ENABLED_PERSISTENT,
-	POBJ_STATS_DISABLED
-};
-
-/* How threads get their arenas, for heap.arenas_assignment_type. */
-enum pobj_arenas_assignment_type {
-	POBJ_ARENAS_ASSIGNMENT_THREAD_KEY,
-	POBJ_ARENAS_ASSIGNMENT_GLOBAL
-};
-
-/* Reads, sets, or runs an entry by name, with an argument of its type; 0, or -1 with errno. */
+/* Reads an entry by name into an argument of its type; 0, or -1 with errno. */
 int pmemobj_ctl_get(PMEMobjpool *pop, const char *name, void *arg);
+
+/* Sets an entry by name; 0, or -1 with errno. */
 int pmemobj_ctl_set(PMEMobjpool *pop, const char *name, void *arg);
+
+/* Runs an entry by name; 0, or -1 with errno. */
 int pmemobj_ctl_exec(PMEMobjpool *pop, const char *name, void *arg);
 
 #ifdef __cplusplus

@@ -18,19 +18,40 @@ extern "C" {
  */
 
 /* Inserts an object; 0, or -1 with errno. */
-int pmemobj_list_insert(PMEMobjpool *pop, size_t pe_offset, void *head, PMEMoid dest,
-	int before, PMEMoid oid);
+int pmemobj_list_insert(PMEMobjpool *pop,
+			size_t pe_offset,
+			void *head,
+			PMEMoid dest,
+			int before,
+			PMEMoid oid);
 
 /* Allocates an object and inserts it; OID_NULL with errno on failure. */
-PMEMoid pmemobj_list_insert_new(PMEMobjpool *pop, size_t pe_offset, void *head, PMEMoid dest,
-	int before, size_t size, uint64_t type_num, pmemobj_constr constructor, void *arg);
+PMEMoid pmemobj_list_insert_new(PMEMobjpool *pop,
+				size_t pe_offset,
+				void *head,
+				PMEMoid dest,
+				int before,
+				size_t size,
+				uint64_t type_num,
+				pmemobj_constr constructor,
+				void *arg);
 
 /* Removes an element, and frees it if free is not 0; 0, or -1 with errno. */
-int pmemobj_list_remove(PMEMobjpool *pop, size_t pe_offset, void *head, PMEMoid oid, int free);
+int pmemobj_list_remove(PMEMobjpool *pop,
+			size_t pe_offset,
+			void *head,
+			PMEMoid oid,
+			int free);
 
 /* Moves an element to another list or place; 0, or -1 with errno. */
-int pmemobj_list_move(PMEMobjpool *pop, size_t pe_old_offset, void *head_old,
-	size_t pe_new_offset, void *head_new, PMEMoid dest, int before, PMEMoid oid);
+int pmemobj_list_move(PMEMobjpool *pop,
+		      size_t pe_old_offset,
+		      void *head_old,
+		      size_t pe_new_offset,
+		      void *head_new,
+		      PMEMoid dest,
+		      int before,
+		      PMEMoid oid);
 
 #ifdef __cplusplus
 }

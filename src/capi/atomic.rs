@@ -260,7 +260,7 @@ pub extern "C" fn pmemobj_alloc_usable_size(oid: Oid) -> usize {
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_defrag(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     oidv: *mut *mut Oid,
     oidcnt: usize,
     result: *mut pobj_defrag_result,

@@ -3,6 +3,7 @@
 use std::ffi::{c_int, c_void};
 
 use super::atomic::{CConstructor, pool_arg, with_constructor};
+use super::base::PMEMobjpool;
 use super::{oid_or_null, status};
 use crate::obj::{Error, List, Oid, Pool, Position, Request};
 
@@ -23,11 +24,13 @@ fn list(pool: &Pool, head: *mut c_void, pe_offset: usize) -> Result<List, Error>
     pool.list(head.cast(), pe_offset as u64)
 }
 
+/// Inserts an object; 0, or -1 with errno.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_list_insert(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     pe_offset: usize,
     head: *mut c_void,
     dest: Oid,
@@ -41,11 +44,13 @@ pub unsafe extern "C" fn pmemobj_list_insert(
     status(insert())
 }
 
+/// Allocates an object and inserts it; OID_NULL with errno on failure.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_list_insert_new(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     pe_offset: usize,
     head: *mut c_void,
     dest: Oid,
@@ -66,11 +71,13 @@ pub unsafe extern "C" fn pmemobj_list_insert_new(
     oid_or_null(insert())
 }
 
+/// Removes an element, and frees it if free is not 0; 0, or -1 with errno.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_list_remove(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     pe_offset: usize,
     head: *mut c_void,
     oid: Oid,
@@ -82,11 +89,13 @@ pub unsafe extern "C" fn pmemobj_list_remove(
     status(remove())
 }
 
+/// Moves an element to another list or place; 0, or -1 with errno.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pmemobj_list_move(
-    pop: *mut c_void,
+    pop: *mut PMEMobjpool,
     pe_old_offset: usize,
     head_old: *mut c_void,
     pe_new_offset: usize,

@@ -2,8 +2,7 @@
 
 use super::{Error, Result};
 
-/// `struct pobj_alloc_class_desc`.
-#[repr(C)]
+/// What a program says of an allocation class, sizes in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClassDesc {
     pub unit_size: u64,

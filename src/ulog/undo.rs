@@ -157,53 +157,45 @@ impl Undo {
     /// Makes the content of `len` bytes at `from` durable in the log. The
     /// caller made sure of room ([`Undo::missing`]) and may change the range
     /// as soon as this returns.
-    pub fn snapshot(&mut self, region: &Region, from: u64, len: u64) {
-        if self.position == self.parts[self.current].capacity {
-            self.current += 1;
-            self.position = 0;
-        }
-        let room = self.parts[self.current].capacity - self.position;
-        let size = align_up(len.saturating_add(BUF_HEADER), 64);
-        if size > room {
-            return self.snapshot_split(region, from, len, room - BUF_HEADER);
-        }
-        let ahead = if size >= LONG_ENTRY { 64 } else { ZERO_AHEAD.max(self.position) };
-        if self.zero_at(region, self.position + size, ahead) {
+    pub fn snapshot(&mut self, region: &Region, mut from: u64, mut len: u64) {
+        let (last, end) = self.end_of(len);
+        let ahead = if len >= LONG_ENTRY { 64 } else { ZERO_AHEAD.max(self.position) };
+        if self.zero_at(region, last, end, ahead) {
             // The zero line must be durable before the entry in front of it.
             region.drain();
         }
-        self.append(region, from, len);
-        // The entry must be durable before the caller changes the range.
-        // It may share this fence with nothing that it relies on: the
-        // line behind it was durably zero before.
+        while len > 0 {
+            if self.position == self.parts[self.current].capacity {
+                self.current += 1;
+                self.position = 0;
+            }
+            let room = self.parts[self.current].capacity - self.position;
+            let take = len.saturating_add(BUF_HEADER).min(room) - BUF_HEADER;
+            self.append(region, from, take);
+            from += take;
+            len -= take;
+        }
+        // The snapshot must be durable before the caller changes the range. It
+        // may share this fence with nothing that it relies on: the line behind
+        // it was durably zero before. The pieces of one that is split over
+        // logs need no order: each by itself restores what is there.
         region.drain();
     }
 
-    /// A snapshot that fills the current log with its first `head` bytes and
-    /// goes on in the next ones. The first piece goes last: only when the
-    /// current log is full does a scan look into the next one, so that
-    /// everything there needs no order of its own.
-    #[cold]
-    fn snapshot_split(&mut self, region: &Region, from: u64, len: u64, head: u64) {
-        let (first, at) = (self.current, self.parts[self.current].data + self.position);
-        let mut done = head;
-        while done < len {
-            self.current += 1;
-            self.position = 0;
-            let take =
-                (len - done).saturating_add(BUF_HEADER).min(self.parts[self.current].capacity) - BUF_HEADER;
-            self.append(region, from + done, take);
-            done += take;
+    /// Where a snapshot of `len` bytes will end: the log and the offset in it.
+    #[inline]
+    fn end_of(&self, mut len: u64) -> (usize, u64) {
+        let (mut i, mut position) = (self.current, self.position);
+        loop {
+            let room = self.parts[i].capacity - position;
+            if room >= BUF_HEADER {
+                if len <= room - BUF_HEADER {
+                    return (i, position + align_up(len + BUF_HEADER, 64));
+                }
+                len -= room - BUF_HEADER;
+            }
+            (i, position) = (i + 1, 0);
         }
-        self.zero_at(region, self.position, 64);
-        // The later pieces and the zero line behind them must be durable
-        // before the first piece makes a scan reach them.
-        region.drain();
-        write_entry(region, at, from, head, self.gen_num);
-        let first = &mut self.parts[first];
-        first.written(first.capacity);
-        // The whole must be durable before the caller changes the range.
-        region.drain();
     }
 
     /// Writes an entry that fits into the current log; not drained.
@@ -215,20 +207,20 @@ impl Undo {
         part.written(self.position);
     }
 
-    /// Zeroes the line at `end` of the current log, where a scan has to stop,
-    /// and lines behind it up to `ahead` bytes; false, and nothing to drain,
-    /// if it is durably zero already. Otherwise stale bytes could be taken for
-    /// the next entry.
+    /// Zeroes the line at `end` of log `i`, where a scan has to stop, and lines
+    /// behind it up to `ahead` bytes; false, and nothing to drain, if it is
+    /// durably zero already. Otherwise stale bytes could be taken for the next
+    /// entry.
     ///
     /// The genuine library zeroes this line with every entry. Here lines are
     /// zeroed many at a time, and the more the longer the log grew, so that
     /// most entries find it done: a few fences per transaction rather than one
     /// per snapshot, none where the last transaction reached no further.
-    fn zero_at(&mut self, region: &Region, end: u64, ahead: u64) -> bool {
-        let (i, end) = if end < self.parts[self.current].capacity {
-            (self.current, end)
-        } else if self.current + 1 < self.parts.len() {
-            (self.current + 1, 0)
+    fn zero_at(&mut self, region: &Region, i: usize, end: u64, ahead: u64) -> bool {
+        let (i, end) = if end < self.parts[i].capacity {
+            (i, end)
+        } else if i + 1 < self.parts.len() {
+            (i + 1, 0)
         } else {
             return false; // the log is full: the scan stops at its capacity
         };

@@ -2,7 +2,7 @@
 
 use pmem_rs::flush::recorder::{self, Recording};
 use pmem_rs::obj::{Oid, Pool, sync};
-use pmem_rs::pool::CreateOptions;
+use pmem_rs::pool::{CreateOptions, checksum::Sum};
 
 use crate::library;
 use crate::media::{LOCK, NO_CONTENT};
@@ -11,7 +11,7 @@ use crate::world::*;
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 31] = [
+pub const ALL: [(&str, Scenario); 32] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -28,6 +28,7 @@ pub const ALL: [(&str, Scenario); 31] = [
     ("tx_many_snapshots", tx_many_snapshots),
     ("tx_large_snapshots", tx_large_snapshots),
     ("tx_stale_log", tx_stale_log),
+    ("tx_forged_log", tx_forged_log),
     ("tx_objects", tx_objects),
     ("tx_many_objects", tx_many_objects),
     ("tx_huge", tx_huge),
@@ -400,6 +401,55 @@ fn tx_stale_log() -> History {
         });
     }
     w.finish("tx_stale_log")
+}
+
+/// An undo entry of generation `gen_num` that would set a word.
+fn forged_entry(gen_num: u64, target: u64, value: u64) -> [u64; 8] {
+    let mut entry = [6 << 61 | target, 0, 8, value, 0, 0, 0, 0];
+    let mut sum = Sum::default();
+    entry.iter().for_each(|&w| sum.add_u64(w));
+    sum.add_u64(gen_num);
+    entry[1] = sum.value();
+    entry
+}
+
+/// Saved data that looks like an entry of a later transaction, right where that
+/// one's log ends: in the lane's log, and in an extension behind a snapshot that
+/// is split.
+fn tx_forged_log() -> History {
+    const LANE_0: u64 = 0x2000;
+    const GEN_NUM: u64 = LANE_0 + 0x3c0 + 24;
+    const LEN: u64 = 6000;
+    /// Data bytes of an entry that fills the lane's log.
+    const IN_LANE: u64 = 2048 - 24;
+    let mut w = World::new(8);
+    let root = w.pool().root(20_000, None).unwrap().off;
+    // SAFETY: a word of the lanes.
+    let gen_num = unsafe { at(w.pool(), GEN_NUM).cast::<u64>().read() };
+    let target = root + 15_000;
+    // For a log that ends at 64, and one that ends at 128 of the extension.
+    let forge = |p: &Pool, gen_num| {
+        for place in [64 - 24, IN_LANE + 128 - 24] {
+            let entry = forged_entry(gen_num, target, 0xeeee);
+            // SAFETY: inside the root.
+            unsafe { at(p, root + place).cast::<[u64; 8]>().write_unaligned(entry) };
+        }
+    };
+    forge(w.pool(), gen_num + 1);
+    persist(w.pool(), at(w.pool(), root), LEN);
+    w.record();
+    w.step("entries in saved data", |p| {
+        in_tx(p, || {
+            tx().add_range(root, LEN, SNAPSHOT).unwrap();
+            forge(p, gen_num + 3);
+        })
+    });
+    w.step("a short log", |p| in_tx(p, || overwrite(p, root + 10_000, 8, 1)));
+    w.step("other entries in saved data", |p| in_tx(p, || overwrite(p, root, LEN, 2)));
+    w.step("a log that is split", |p| in_tx(p, || overwrite(p, root + 7000, IN_LANE + 100, 3)));
+    // SAFETY: as above.
+    assert_eq!(unsafe { at(w.pool(), GEN_NUM).cast::<u64>().read() }, gen_num + 4, "lane 0 was used");
+    w.finish("tx_forged_log")
 }
 
 pub fn tx_objects() -> History {

@@ -1,7 +1,7 @@
 //! The mapped pool as a bounded region: the only place where an offset read
 //! from media becomes an address.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::flush::{Domain, MemFlags};
 
@@ -21,7 +21,7 @@ unsafe impl Sync for Region {}
 
 impl Region {
     /// # Safety
-    /// `base` is 8-byte aligned and mapped read-write for `len` bytes for as
+    /// `base` is aligned to a line and mapped read-write for `len` bytes for as
     /// long as any copy of the region is used.
     pub unsafe fn new(base: *mut u8, len: usize, domain: Domain) -> Region {
         Region { base, len, domain }
@@ -104,13 +104,6 @@ impl Region {
         self.persist(off, 8);
     }
 
-    #[inline]
-    pub fn load_u32(&self, off: u64) -> u32 {
-        let p = self.at(off & !3, 4);
-        // SAFETY: inside the mapping and aligned.
-        unsafe { AtomicU32::from_ptr(p.cast()) }.load(Ordering::Relaxed)
-    }
-
     /// Starts the write-back of `len` bytes at `off`.
     #[inline]
     #[cfg_attr(feature = "recorder", track_caller)]
@@ -140,6 +133,17 @@ impl Region {
         unsafe {
             self.domain.copy(self.at(off, src.len() as u64), src.as_ptr(), src.len(), MemFlags::empty())
         }
+    }
+
+    /// Stores whole lines at `off`, the start of a line, past the cache: for
+    /// what nothing reads soon. Flushed, not drained.
+    #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    pub fn stream(&self, off: u64, words: &[u64]) {
+        assert!(off.is_multiple_of(64) && words.len().is_multiple_of(8), "whole lines");
+        // SAFETY: `at` checked the destination; a line starts there, as the
+        // base is aligned to a line, by the contract of `new`.
+        unsafe { self.domain.stream(self.at(off, 8 * words.len() as u64), words) }
     }
 
     /// Moves `len` bytes inside the pool, flushed, not drained.

@@ -188,7 +188,7 @@ impl Redo {
         let covered = HEAD + (n.min(self.base) / 8) as usize;
         sum.add_words(&self.image[..covered]);
         self.image[0] = sum.value();
-        copy_line(region, self.log, &self.image[..HEAD + (in_head / 8) as usize]);
+        region.stream(self.log, &self.image[..HEAD + (in_head / 8) as usize]);
         // The log must be durable before its first target changes: from here
         // on recovery redoes the whole operation.
         region.drain();
@@ -201,7 +201,7 @@ impl Redo {
         let mut rest = &self.image[from..];
         for &Extension { log, capacity, .. } in &self.extensions {
             let take = rest.len().min((capacity / 8) as usize);
-            copy_line(region, log + HEADER, &rest[..take]);
+            region.stream(log + HEADER, &rest[..take]);
             rest = &rest[take..];
             if rest.is_empty() {
                 break;
@@ -248,17 +248,10 @@ impl Redo {
     fn invalidate(&mut self, region: &Region) {
         let mut header = [0; HEAD];
         header[1] = self.image[1];
-        copy_line(region, self.log, &header);
+        region.stream(self.log, &header);
         // The invalidation must be durable before the locks and the lane are
         // let go: another lane may change the same words next, and a log that
         // is still valid would undo that after a crash.
         region.drain();
     }
-}
-
-/// Stores whole lines past the cache: nothing reads a log back.
-#[cfg_attr(feature = "recorder", track_caller)]
-fn copy_line(region: &Region, off: u64, words: &[u64]) {
-    // SAFETY: `at` checked the destination; logs start lines and are stored by whole lines.
-    unsafe { region.domain().stream(region.at(off, 8 * words.len() as u64), words) }
 }

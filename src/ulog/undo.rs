@@ -282,7 +282,7 @@ fn write_entry(region: &Region, at: u64, from: u64, len: u64, gen_num: u64) {
     }
     sum.add_u64(gen_num);
     first[1] = sum.value();
-    stream(region, at, &first);
+    region.stream(at, &first);
 }
 
 /// The lines of an entry behind its first one, taken into its checksum. Other
@@ -297,7 +297,7 @@ fn write_rest(region: &Region, mut to: u64, mut from: u64, mut len: u64, sum: &m
         stage[take as usize / 8..words].fill(0);
         copy_out(region, from, &mut stage[..words], take);
         sum.add_words(&stage[..words]);
-        stream(region, to, &stage[..words]);
+        region.stream(to, &stage[..words]);
         to += 8 * words as u64;
         from += take;
         len -= take;
@@ -312,12 +312,4 @@ fn copy_out(region: &Region, from: u64, buf: &mut [u64], len: u64) {
     unsafe {
         std::ptr::copy_nonoverlapping(region.at(from, len), buf.as_mut_ptr().cast::<u8>(), len as usize)
     }
-}
-
-/// Stores whole lines past the cache: nothing reads an entry back but abort
-/// and recovery.
-#[cfg_attr(feature = "recorder", track_caller)]
-fn stream(region: &Region, at: u64, words: &[u64]) {
-    // SAFETY: `at` checked the destination; entries start lines and are padded to whole ones.
-    unsafe { region.domain().stream(region.at(at, 8 * words.len() as u64), words) }
 }

@@ -10,7 +10,7 @@ use pmem_rs::pool::OpenOptions;
 use crate::media::{self, Logical};
 use crate::rng::Rng;
 use crate::states::{self, Budget, Id};
-use crate::world::{self, History, ImageFile};
+use crate::world::{self, History, ImageFile, unlocked};
 
 /// Changes made to each recovered pool.
 const AFTERLIFE: usize = 12;
@@ -91,7 +91,7 @@ impl<'a> Judge<'a> {
         states::each(r, self.budget, base.bytes(), |id, stop, image| {
             self.tally.states += 1;
             let rng = &mut self.rng;
-            let open = Pool::open_with(&path, None, OpenOptions { private: true });
+            let open = unlocked(|| Pool::open_with(&path, None, OpenOptions { private: true }));
             let result = match open {
                 Ok(pool) => {
                     pools += 1;
@@ -118,7 +118,7 @@ impl<'a> Judge<'a> {
 
     fn state(&mut self, path: &CStr, image: &[u8], allowed: &[Logical], id: Id) -> Result<(), String> {
         if self.rng.chance(8) {
-            match Pool::check(path, None) {
+            match unlocked(|| Pool::check(path, None)) {
                 Ok(Ok(())) => {}
                 Ok(Err(e)) => return Err(format!("check: {e}")),
                 Err(e) => return Err(format!("check cannot open: {e}")),
@@ -140,7 +140,7 @@ impl<'a> Judge<'a> {
         let mut base = ImageFile::new(image);
         let path = base.file.0.clone();
         recorder::arm();
-        let pool = Pool::open(&path, None).map_err(|e| format!("open: {e}"))?;
+        let pool = unlocked(|| Pool::open(&path, None)).map_err(|e| format!("open: {e}"))?;
         recorder::mark(1);
         change_root(pool);
         recorder::mark(2);
@@ -208,8 +208,8 @@ fn recovered(
     allowed: &[Logical],
     f: impl FnOnce(&'static Pool) -> Result<(), String>,
 ) -> Result<Logical, String> {
-    let pool =
-        Pool::open_with(path, None, OpenOptions { private: true }).map_err(|e| format!("open: {e}"))?;
+    let pool = unlocked(|| Pool::open_with(path, None, OpenOptions { private: true }))
+        .map_err(|e| format!("open: {e}"))?;
     let r = judge_open(pool, allowed).and_then(|l| f(pool).map(|()| l));
     world::close(pool);
     r

@@ -121,7 +121,7 @@ fn seed_05_lost_footers() {
             put_u64(&mut image, ZONE + 64 + 8 * (block.0 + block.1 - 1), garbage);
         }
         w.file.write(&image);
-        let p = Pool::open(&w.file.0, None).unwrap();
+        let p = unlocked(|| Pool::open(&w.file.0, None)).unwrap();
         free(p, slot(p, root + 16)); // between a free block and an allocated one
         media::heap(bytes(p)).unwrap();
         alloc(p, slot(p, root), 2 * HUGE, 7); // needs both
@@ -157,7 +157,7 @@ fn seed_07_late_scan() {
     alloc(p, slot(p, root + 64), 600_000, 4);
     for victim in [1, 4, 0, 3, 2] {
         close(w.pool.take().unwrap());
-        let p = Pool::open(&w.file.0, None).unwrap();
+        let p = unlocked(|| Pool::open(&w.file.0, None)).unwrap();
         w.pool = Some(p);
         free(p, slot(p, root + 16 * victim));
         let mut acts = Vec::new();
@@ -406,6 +406,6 @@ fn seed_14_create() {
     let file = Scratch::new("again");
     file.write(&image);
     close(Pool::create(&file.0, b"again", 0, 0o600).unwrap());
-    close(Pool::open(&file.0, Some(b"again")).unwrap());
+    close(unlocked(|| Pool::open(&file.0, Some(b"again"))).unwrap());
     assert!(recorder::handle().is_none());
 }

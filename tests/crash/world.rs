@@ -158,7 +158,7 @@ impl World {
     pub fn record(&mut self) {
         close(self.pool.take().expect("open"));
         recorder::arm();
-        self.pool = Some(Pool::open(&self.file.0, None).unwrap());
+        self.pool = Some(unlocked(|| Pool::open(&self.file.0, None)).unwrap());
         self.note("open");
     }
 
@@ -305,4 +305,16 @@ pub fn on_another_thread(f: impl FnOnce() + Send) {
             recorder::join(None);
         });
     });
+}
+
+/// Waits for the lock of a file: a test on another thread that starts a process
+/// shares this one's locks with it until that process executes its program.
+pub fn unlocked<T>(mut open: impl FnMut() -> pmem_rs::obj::Result<T>) -> pmem_rs::obj::Result<T> {
+    for _ in 0..500 {
+        match open() {
+            Err(e) if e.errno() == libc::EAGAIN => std::thread::sleep(std::time::Duration::from_millis(10)),
+            r => return r,
+        }
+    }
+    open()
 }

@@ -87,6 +87,7 @@ clean:
 check: all
 	tools/check-abi --complete $(OUT)
 	$(CARGO) test --features recorder
+	$(CARGO) xtask crash
 	capi-tests/run
 	tools/status-table --check
 

@@ -27,6 +27,8 @@ pub struct Line {
     /// Contents that the draining thread flushed, oldest first; the last one
     /// is durable after the fence.
     pub flushed: Vec<LineData>,
+    /// Who flushed it.
+    pub flushed_by: Vec<&'static Location<'static>>,
     /// Other contents since the line was last durable, oldest first: never
     /// flushed, or by another thread that has not drained.
     pub evicted: Vec<LineData>,
@@ -97,12 +99,20 @@ impl Drop for View {
 
 type Versions = BTreeMap<usize, Vec<LineData>>;
 
+/// A content of a line, and who flushed it from where.
+#[derive(PartialEq, Eq)]
+struct Flushed {
+    thread: ThreadId,
+    content: LineData,
+    site: &'static Location<'static>,
+}
+
 struct Session {
     base: usize,
     view: View,
     image: Vec<u8>,
-    /// Flushed, not yet drained.
-    pending: BTreeMap<usize, Vec<(ThreadId, LineData)>>,
+    /// Flushed, not yet drained, oldest first.
+    pending: BTreeMap<usize, Vec<Flushed>>,
     /// Contents that were dirty at some fence.
     dirty: Versions,
     mark: u32,
@@ -204,7 +214,7 @@ pub(super) fn flush(addr: usize, len: usize) {
     if !omitted(site) {
         with_session(|s| {
             s.count(site);
-            s.flush(addr, len);
+            s.flush(addr, len, site.1);
         });
     }
 }
@@ -230,7 +240,7 @@ impl Session {
         *self.recording.sites.entry(site).or_default() += 1;
     }
 
-    fn flush(&mut self, addr: usize, len: usize) {
+    fn flush(&mut self, addr: usize, len: usize, site: &'static Location<'static>) {
         let start = addr.wrapping_sub(self.base);
         if len == 0 || start >= self.view.len {
             return; // not this pool
@@ -238,11 +248,11 @@ impl Session {
         let end = (start + len).min(self.view.len);
         let thread = std::thread::current().id();
         for at in (start / LINE * LINE..end).step_by(LINE) {
-            let now = self.view.line(at);
+            let now = Flushed { thread, content: self.view.line(at), site };
             match self.pending.get_mut(&at) {
-                Some(versions) if versions.last() != Some(&(thread, now)) => versions.push((thread, now)),
-                None if self.image[at..at + LINE] != now || self.dirty.contains_key(&at) => {
-                    self.pending.insert(at, vec![(thread, now)]);
+                Some(versions) if versions.last() != Some(&now) => versions.push(now),
+                None if self.image[at..at + LINE] != now.content || self.dirty.contains_key(&at) => {
+                    self.pending.insert(at, vec![now]);
                 }
                 _ => {}
             }
@@ -254,15 +264,21 @@ impl Session {
         self.note_dirty();
         let thread = std::thread::current().id();
         let mut lines: BTreeMap<usize, Line> = BTreeMap::new();
-        let empty = |at| Line { at, flushed: Vec::new(), evicted: Vec::new() };
+        let empty = |at| Line { at, flushed: Vec::new(), flushed_by: Vec::new(), evicted: Vec::new() };
         for (&at, contents) in &self.dirty {
             lines.entry(at).or_insert_with(|| empty(at)).evicted.extend(contents);
         }
         for (&at, versions) in &self.pending {
             let line = lines.entry(at).or_insert_with(|| empty(at));
-            for (by, content) in versions {
-                let list = if *by == thread { &mut line.flushed } else { &mut line.evicted };
-                list.push(*content);
+            for v in versions {
+                let own = v.thread == thread;
+                let list = if own { &mut line.flushed } else { &mut line.evicted };
+                if list.last() != Some(&v.content) {
+                    list.push(v.content);
+                }
+                if own && !line.flushed_by.contains(&v.site) {
+                    line.flushed_by.push(v.site);
+                }
             }
         }
         let lines = lines.into_values().collect();
@@ -280,7 +296,7 @@ impl Session {
             for at in (page..end).step_by(LINE) {
                 let data = self.view.line(at);
                 let flushed = self.pending.get(&at).and_then(|v| v.last());
-                if flushed.map_or(image[at..at + LINE] != data, |f| f.1 != data) {
+                if flushed.map_or(image[at..at + LINE] != data, |f| f.content != data) {
                     let seen = self.dirty.entry(at).or_default();
                     if seen.last() != Some(&data) {
                         seen.push(data);
@@ -298,8 +314,8 @@ impl Session {
         let thread = std::thread::current().id();
         let (view, dirty, image) = (&self.view, &mut self.dirty, &mut self.image);
         self.pending.retain(|&at, versions| {
-            let Some(i) = versions.iter().rposition(|v| v.0 == thread) else { return true };
-            let (_, content) = versions[i];
+            let Some(i) = versions.iter().rposition(|v| v.thread == thread) else { return true };
+            let content = versions[i].content;
             image[at..at + LINE].copy_from_slice(&content);
             dirty.remove(&at);
             if view.line(at) != content {

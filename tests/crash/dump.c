@@ -1,12 +1,10 @@
 /*
  * dump.c -- what a library sees of pools, after recovering them.
  *
- *   dump POOL...
- *
- * For each pool a line with the size and hash of the root object, and a line
+ * Reads names of pools. For each pool a line with the size and hash of the root object, and a line
  * with offset, type, usable size and hash of each object. The first word of an
  * object says how many of its bytes mean something; 0 stands for all. The top
- * bit of a type number says that none do.
+ * bit of a type number says that none do. A line with a dot ends each pool.
  */
 #include <inttypes.h>
 #include <libpmemobj.h>
@@ -37,21 +35,30 @@ object(PMEMoid oid)
 	printf("%" PRIx64 " %" PRIx64 " %zx %" PRIx64 "\n", oid.off, type, usable, type >> 63 ? 0 : hash(p, len));
 }
 
-int
-main(int argc, char **argv)
+static void
+pool(const char *path)
 {
-	for (int i = 1; i < argc; i++) {
-		PMEMobjpool *pop = pmemobj_open(argv[i], NULL);
-		if (pop == NULL) {
-			printf("open: %s\n.\n", pmemobj_errormsg());
-			continue;
-		}
-		size_t size = pmemobj_root_size(pop);
-		printf("root %zx %" PRIx64 "\n", size, size ? hash(pmemobj_direct(pmemobj_root(pop, size)), size) : 0);
-		for (PMEMoid oid = pmemobj_first(pop); !OID_IS_NULL(oid); oid = pmemobj_next(oid))
-			object(oid);
-		pmemobj_close(pop);
+	PMEMobjpool *pop = pmemobj_open(path, NULL);
+	if (pop == NULL) {
+		printf("open: %s\n", pmemobj_errormsg());
+		return;
+	}
+	size_t size = pmemobj_root_size(pop);
+	printf("root %zx %" PRIx64 "\n", size, size ? hash(pmemobj_direct(pmemobj_root(pop, size)), size) : 0);
+	for (PMEMoid oid = pmemobj_first(pop); !OID_IS_NULL(oid); oid = pmemobj_next(oid))
+		object(oid);
+	pmemobj_close(pop);
+}
+
+int
+main(void)
+{
+	char path[4096];
+	while (fgets(path, sizeof(path), stdin) != NULL) {
+		path[strcspn(path, "\n")] = 0;
+		pool(path);
 		printf(".\n");
+		fflush(stdout);
 	}
 	return 0;
 }

@@ -10,6 +10,8 @@ pub const LANES: u64 = 0x2000;
 pub const HEAP: u64 = 0x30_2000;
 pub const ZONE: u64 = HEAP + 0x400;
 pub const CHUNK0: u64 = ZONE + 0x8_0000;
+/// The statistic that is kept in the pool.
+pub const ALLOCATED: u64 = 0x1828;
 
 /// The sum of 1.7, continued from `start`.
 pub fn sum(range: &[u8], checksum_at: Option<usize>, skip: usize, start: u64) -> u64 {
@@ -25,8 +27,7 @@ pub fn sum(range: &[u8], checksum_at: Option<usize>, skip: usize, start: u64) ->
 }
 
 pub fn u64_at(b: &[u8], at: u64) -> u64 {
-    let at = at as usize;
-    u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| b[at + i]))
+    u64::from_le_bytes(*b[at as usize..].first_chunk().expect("inside the pool"))
 }
 
 pub fn put_u64(b: &mut [u8], at: u64, v: u64) {
@@ -236,10 +237,15 @@ pub struct Logical {
 
 /// The logical content, of a sound heap only.
 pub fn logical(b: &[u8]) -> Result<Logical, String> {
+    logical_of(b, &heap(b)?)
+}
+
+/// As [`logical`], of what [`heap`] found.
+pub fn logical_of(b: &[u8], heap: &Heap) -> Result<Logical, String> {
     let mut l = Logical::default();
     let (root, root_size) = (u64_at(b, 0x1800), u64_at(b, 0x1810));
     let mut root_block = None;
-    for o in heap(b)?.objects {
+    for &o in &heap.objects {
         if o.internal {
             if o.off == root {
                 root_block = Some(o);

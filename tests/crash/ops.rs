@@ -1,4 +1,5 @@
 //! Every operation that changes media, as a recorded scenario.
+#![allow(dead_code)] // each program takes what it needs
 
 use pmem_rs::flush::recorder::{self, Recording};
 use pmem_rs::obj::{Oid, Pool, sync};
@@ -6,6 +7,7 @@ use pmem_rs::pool::{CreateOptions, checksum::Sum};
 
 use crate::library;
 use crate::media::{LOCK, NO_CONTENT};
+use crate::recover::Recorded;
 use crate::rng::Rng;
 use crate::world::*;
 
@@ -46,8 +48,28 @@ pub const ALL: [(&str, Scenario); 32] = [
     (NOT_FOR_PMDK, library::buffers),
 ];
 
+/// Those that make a pool.
+const CREATIONS: [(&str, bool); 2] = [("create", false), ("create_used", true)];
+
+/// All scenarios.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|s| s.0).chain(CREATIONS.iter().map(|s| s.0))
+}
+
+/// What a scenario leaves; `None` if there is none of that name.
+pub fn record(name: &str) -> Option<Recorded> {
+    if let Some((_, used)) = CREATIONS.iter().find(|s| s.0 == name) {
+        return Some(Recorded::Creation(create(*used)));
+    }
+    ALL.iter().find(|s| s.0 == name).map(|(_, scenario)| Recorded::History(scenario()))
+}
+
 /// PMDK's recovery frees the application's buffers (format 11.1).
-pub const NOT_FOR_PMDK: &str = "buffers";
+const NOT_FOR_PMDK: &str = "buffers";
+
+pub fn is_for_pmdk(name: &str) -> bool {
+    name != NOT_FOR_PMDK
+}
 
 const ROOT: u64 = 4000;
 
@@ -73,7 +95,7 @@ pub fn create(used: bool) -> Recording {
         mode: 0o600,
         sds: true,
         allocate: true,
-        identity: None,
+        identity: Some(identity(another())),
     };
     close(Pool::create_with(&file.0, b"crash", &options).unwrap());
     recorder::finish().unwrap()

@@ -1,82 +1,90 @@
 //! Differential recovery: the genuine PMDK recovers some of the states too,
 //! and must see the same root, objects and data.
 
-use std::fmt::Write;
-use std::path::PathBuf;
-use std::process::Command;
+use std::ffi::CStr;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::media::Logical;
-use crate::recover::Sample;
-use crate::rng::Rng;
-use crate::world::Scratch;
 
-/// Pools per run of the program.
-const BATCH: usize = 8;
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/pmdk/root/usr")
+}
 
+fn libraries() -> PathBuf {
+    root().join("lib/x86_64-linux-gnu")
+}
+
+/// The program that says what PMDK sees. An error says why there is none.
+pub fn compile() -> Result<PathBuf, String> {
+    if !libraries().join("libpmemobj.so.1").exists() {
+        return Err(format!("no PMDK in {}: run tools/fetch-pmdk", root().display()));
+    }
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = manifest.join("target/crash");
+    std::fs::create_dir_all(&dir).map_err(|e| e.to_string())?;
+    // Under a name of its own first: another run may be using the old one.
+    let (program, new) = (dir.join("dump"), dir.join(format!("dump-{}", std::process::id())));
+    let compiled = Command::new(std::env::var("CC").unwrap_or("cc".into()))
+        .arg("-o")
+        .arg(&new)
+        .arg(manifest.join("tests/crash/dump.c"))
+        .arg(format!("-I{}", root().join("include").display()))
+        .arg(format!("-L{}", libraries().display()))
+        .args(["-O2", "-lpmemobj", "-lpmem", "-Wl,--allow-shlib-undefined"])
+        .status()
+        .map_err(|e| format!("no C compiler: {e}"))?;
+    assert!(compiled.success(), "dump.c does not compile");
+    std::fs::rename(&new, &program).map_err(|e| e.to_string())?;
+    Ok(program)
+}
+
+/// A process that recovers pools with PMDK, in private copies.
 pub struct Pmdk {
-    lib: PathBuf,
-    dump: Scratch,
-    one_in: u64,
-    rng: Rng,
-    waiting: Vec<(Scratch, String, String)>,
-    pub compared: usize,
-    pub failures: Vec<String>,
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Pmdk {
-    /// One state of `one_in` is compared. An error says why that is impossible.
-    pub fn new(one_in: u64) -> Result<Pmdk, String> {
-        let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let root = manifest.join("target/pmdk/root/usr");
-        let lib = root.join("lib/x86_64-linux-gnu");
-        if !lib.join("libpmemobj.so.1").exists() {
-            return Err(format!("no PMDK in {}: run tools/fetch-pmdk", root.display()));
-        }
-        let dump = Scratch::new("dump");
-        let compiled = Command::new(std::env::var("CC").unwrap_or("cc".into()))
-            .arg("-o")
-            .arg(dump.path())
-            .arg(manifest.join("tests/crash/dump.c"))
-            .arg(format!("-I{}", root.join("include").display()))
-            .arg(format!("-L{}", lib.display()))
-            .args(["-O2", "-lpmemobj", "-lpmem", "-Wl,--allow-shlib-undefined"])
-            .status()
-            .map_err(|e| format!("no C compiler: {e}"))?;
-        assert!(compiled.success(), "dump.c does not compile");
-        let (rng, waiting, failures) = (Rng::new(3), Vec::new(), Vec::new());
-        Ok(Pmdk { lib, dump, one_in, rng, waiting, compared: 0, failures })
+    pub fn start(program: &Path) -> Pmdk {
+        let mut child = Command::new(program)
+            .env("LD_LIBRARY_PATH", libraries())
+            .env("PMEMOBJ_CONF", "copy_on_write.at_open=1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("compiled");
+        let (stdin, stdout) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        Pmdk { child, stdin, stdout: BufReader::new(stdout) }
     }
 
-    /// Compares what is left.
-    pub fn flush(&mut self) {
-        let waiting = std::mem::take(&mut self.waiting);
-        let out = Command::new(self.dump.path())
-            .args(waiting.iter().map(|w| w.0.path()))
-            .env("LD_LIBRARY_PATH", &self.lib)
-            .output()
-            .unwrap();
-        let out = String::from_utf8_lossy(&out.stdout);
-        let mut seen = out.split(".\n");
-        for (_, name, ours) in waiting {
-            let theirs = seen.next().unwrap_or("died");
-            self.compared += 1;
-            if theirs != ours {
-                self.failures.push(format!("{name}: PMDK sees\n{theirs}we see\n{ours}"));
+    /// Whether PMDK sees what we see.
+    pub fn compare(&mut self, pool: &CStr, ours: &Logical) -> Result<(), String> {
+        let (ours, mut theirs) = (text(ours), String::new());
+        let sent = writeln!(self.stdin, "{}", pool.to_str().expect("a name")).is_ok();
+        let mut line = String::new();
+        while sent && self.stdout.read_line(&mut line).is_ok_and(|n| n > 0) {
+            if line == ".\n" {
+                return if theirs == ours {
+                    Ok(())
+                } else {
+                    Err(format!("PMDK sees\n{theirs}we see\n{ours}"))
+                };
             }
+            theirs += &line;
+            line.clear();
         }
+        Err(format!("PMDK died: {:?}", self.child.wait()))
     }
 }
 
-impl Sample for Pmdk {
-    fn take(&mut self, name: &str, image: &[u8], recovered: &Logical) {
-        if self.rng.chance(self.one_in) {
-            let file = Scratch::new("pmdk");
-            file.write(image);
-            self.waiting.push((file, name.into(), text(recovered)));
-            if self.waiting.len() == BATCH {
-                self.flush();
-            }
-        }
+impl Drop for Pmdk {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -1,166 +1,376 @@
 //! Recovers crash states with the library and judges what it finds.
+#![allow(dead_code)] // each program takes what it needs
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 
-use pmem_rs::flush::recorder::{self, Recording, Site};
-use pmem_rs::obj::{Error, Oid, Pool};
+use pmem_rs::flush::recorder::{self, Fence, Kind, Recording, Site};
+use pmem_rs::obj::{Error, Pool};
 use pmem_rs::pool::OpenOptions;
 
+use crate::afterlife::live_on;
 use crate::media::{self, Logical};
+use crate::pmdk::Pmdk;
 use crate::rng::Rng;
-use crate::states::{self, Budget, Id};
+use crate::states::{self, Budget, Choice, Id, Slice, Stop};
 use crate::world::{self, History, ImageFile, unlocked};
 
-/// Changes made to each recovered pool.
-const AFTERLIFE: usize = 12;
+/// Operations in each recovered pool, and in some.
+const FEW: usize = 12;
+const MANY: usize = 100;
+/// One in so many states is used for long.
+const MANY_IN: u64 = 8;
+/// One in so many is checked before it is recovered.
+const CHECK_IN: u64 = 8;
+/// One in so many is recovered by PMDK, too.
+const PMDK_IN: u64 = 16;
+/// States per fence of a recovery.
+const SECOND: usize = 8;
 
 /// Counts of what was tried.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub fences: u64,
     pub states: u64,
-    /// Crashes during the recovery of a crash.
+    /// States that were crashed again during recovery, and how often.
+    pub crashed_again: u64,
     pub second: u64,
+    /// Used for long.
+    pub used: u64,
+    /// Recovered by PMDK, too.
+    pub compared: u64,
 }
 
-/// One state that violated an invariant.
+impl Tally {
+    pub fn plus(&self, t: &Tally) -> Tally {
+        Tally {
+            fences: self.fences + t.fences,
+            states: self.states + t.states,
+            crashed_again: self.crashed_again + t.crashed_again,
+            second: self.second + t.second,
+            used: self.used + t.used,
+            compared: self.compared + t.compared,
+        }
+    }
+}
+
+/// One state that violated an invariant: its scenario and numbers, and why.
 #[derive(Debug)]
 pub struct Failure(pub String);
 
-/// What else to do with some of the states.
-pub trait Sample {
-    fn take(&mut self, name: &str, image: &[u8], recovered: &Logical);
+/// What a scenario leaves.
+pub enum Recorded {
+    History(History),
+    /// Of the creation of a pool.
+    Creation(Recording),
 }
 
-pub struct Judge<'a> {
+impl Recorded {
+    pub fn recording(&self) -> &Recording {
+        match self {
+            Recorded::History(h) => &h.recording,
+            Recorded::Creation(r) => r,
+        }
+    }
+}
+
+/// What a pool may hold after a crash.
+#[derive(Clone, Copy)]
+struct Allowed<'a> {
+    contents: &'a [Logical],
+    /// Values of the statistic.
+    allocated: &'a [u64],
+}
+
+const EMPTY: &[Logical] = &[Logical { root: (0, 0), objects: BTreeMap::new() }];
+
+/// Sees the id of a state, and what was done so far.
+pub type Watch = Box<dyn FnMut(&str, &Tally)>;
+/// Sees a state that is tried again.
+type Show<'a> = &'a mut dyn FnMut(&Stop, &Choice, &[u8]);
+
+pub struct Judge {
     pub budget: Budget,
-    /// One state in this many is crashed again while it is recovered.
+    pub slice: Slice,
+    /// One state in this many is crashed again while it is recovered; 0: none.
     pub second_in: u64,
-    pub sample: Option<&'a mut dyn Sample>,
+    pub pmdk: Option<Pmdk>,
+    /// Each state undergoes everything that is done to some of them.
+    pub thorough: bool,
     pub tally: Tally,
+    /// Told before each state.
+    pub watch: Option<Watch>,
     /// What recorded recoveries passed.
     pub sites: BTreeSet<Site>,
-    rng: Rng,
+    /// States that stopped at a fence, or in which a flush was undecided.
+    pub coverage: BTreeMap<Site, u64>,
 }
 
-impl<'a> Judge<'a> {
-    pub fn new(budget: Budget, second_in: u64) -> Judge<'a> {
+/// What happens to a state besides.
+#[derive(Clone, Copy)]
+enum Draw {
+    Check = 1,
+    Use,
+    Operations,
+    Compare,
+    Again,
+}
+
+impl Judge {
+    pub fn new(budget: Budget, second_in: u64) -> Judge {
         Judge {
             budget,
+            slice: Slice::ALL,
             second_in,
-            sample: None,
+            pmdk: None,
+            thorough: false,
             tally: Tally::default(),
+            watch: None,
             sites: BTreeSet::new(),
-            rng: Rng::new(7),
+            coverage: BTreeMap::new(),
+        }
+    }
+
+    pub fn recorded(&mut self, name: &str, r: &Recorded) -> Result<(), Failure> {
+        match r {
+            Recorded::History(h) => self.history(h),
+            Recorded::Creation(r) => self.creation_of(name, r),
         }
     }
 
     /// Tries the states of a history until one fails.
     pub fn history(&mut self, h: &History) -> Result<(), Failure> {
-        self.tally.fences += h.recording.fences.len() as u64;
-        let mut failure = None;
-        let mut base = ImageFile::new(&h.recording.initial);
-        let path = base.file.0.clone();
-        states::each(&h.recording, self.budget, base.bytes(), |id, stop, image| {
-            self.tally.states += 1;
-            let step = &h.names[stop.mark as usize];
-            let r = opened_state(image, &h.recording.initial, stop.mark as usize + 1 == h.names.len())
-                .and_then(|()| self.state(&path, image, h.allowed(stop.mark), id));
-            if let Err(e) = &r {
-                let site = stop.site.map_or("the end".into(), |s| s.to_string());
-                failure = Some(format!(
-                    "{} step {} ({step}) fence {} ({site}) state {}: {e}",
-                    h.scenario, stop.mark, id.fence, id.n
-                ));
-            }
-            r.is_ok()
-        });
-        if failure.is_none() && media::shutdown_state(base.bytes()) != Some(false) {
-            failure = Some(format!("{}: closed, but not marked so", h.scenario));
+        let end = self.each(h.scenario, &h.recording, |judge, path, id, stop, image| {
+            judge.state_of(h, path, id, stop, image)
+        })?;
+        match media::shutdown_state(&end) {
+            Some(false) => Ok(()),
+            _ => Err(Failure(format!("{}: closed, but not marked so", h.scenario))),
         }
-        failure.map_or(Ok(()), |f| Err(Failure(f)))
     }
 
     /// A crash during creation: no pool, and said so, or an empty one.
     pub fn creation(&mut self, r: &Recording) -> Result<(), Failure> {
-        self.tally.fences += r.fences.len() as u64;
-        let (mut failure, mut pools, mut no_pools) = (None, 0, 0);
-        let mut base = ImageFile::new(&r.initial);
-        let path = base.file.0.clone();
-        states::each(r, self.budget, base.bytes(), |id, stop, image| {
-            self.tally.states += 1;
-            let rng = &mut self.rng;
-            let open = unlocked(|| Pool::open_with(&path, None, OpenOptions { private: true }));
-            let result = match open {
-                Ok(pool) => {
-                    pools += 1;
-                    let r = created(image)
-                        .and_then(|()| judge_open(pool, &[Logical::default()]))
-                        .and_then(|_| afterlife(pool, rng));
-                    world::close(pool);
-                    r
-                }
-                Err(Error::File(_) | Error::Heap(_)) if stop.site.is_some() => {
-                    no_pools += 1;
-                    Ok(())
-                }
-                Err(e) => Err(format!("open: {e}")),
-            };
-            failure = result.err().map(|e| format!("create: fence {} state {}: {e}", id.fence, id.n));
-            failure.is_none()
-        });
-        if failure.is_none() && (pools == 0 || no_pools == 0) {
-            failure = Some(format!("create: {pools} pools, {no_pools} that are none"));
-        }
-        failure.map_or(Ok(()), |f| Err(Failure(f)))
+        self.creation_of("create", r)
     }
 
-    fn state(&mut self, path: &CStr, image: &[u8], allowed: &[Logical], id: Id) -> Result<(), String> {
-        if self.rng.chance(8) {
+    fn creation_of(&mut self, name: &str, r: &Recording) -> Result<(), Failure> {
+        let (mut pools, mut no_pools) = (0, 0);
+        self.each(name, r, |judge, path, id, stop, image| {
+            let is_pool = judge.created_state(path, id, stop, image)?;
+            *if is_pool { &mut pools } else { &mut no_pools } += 1;
+            Ok(())
+        })?;
+        if self.slice.of == 1 && (pools == 0 || no_pools == 0) {
+            return Err(Failure(format!("{name}: {pools} pools, {no_pools} that are none")));
+        }
+        Ok(())
+    }
+
+    /// Tries one state again, or one of its recovery, and everything with it.
+    /// `show` sees the state first.
+    pub fn replay(
+        &mut self,
+        name: &str,
+        recorded: &Recorded,
+        id: Id,
+        second: Option<Id>,
+        show: Show,
+    ) -> Result<(), Failure> {
+        self.thorough = true;
+        let r = recorded.recording();
+        let mut base = ImageFile::new(&r.initial);
+        let path = base.file.0.clone();
+        let result = states::one(r, id, base.bytes(), |stop, choice, image| {
+            if let (Some(second), Recorded::History(h)) = (second, recorded) {
+                let found = recovered(&path, h_allowed(h, stop.fence.mark), |_, _| Ok(()))?;
+                return self.recovery(name, image, &found, id, Some((second, show)));
+            }
+            show(stop, choice, image);
+            match recorded {
+                Recorded::History(h) => self.state_of(h, &path, id, stop.fence, image),
+                Recorded::Creation(_) => self.created_state(&path, id, stop.fence, image).map(|_| ()),
+            }
+        });
+        result.map_err(|e| Failure(format!("{name}:{id}: {e}")))
+    }
+
+    /// Shows each state to `judge`; the image in the end.
+    fn each(
+        &mut self,
+        name: &str,
+        r: &Recording,
+        mut judge: impl FnMut(&mut Judge, &CStr, Id, &Fence, &[u8]) -> Result<(), String>,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut base = ImageFile::new(&r.initial);
+        let path = base.file.0.clone();
+        let (mut failure, mut stopped) = (None, vec![0u64; r.fences.len()]);
+        states::each_of(r, self.budget, self.slice, base.bytes(), |id, stop, image| {
+            if let Some(watch) = &mut self.watch {
+                watch(&format!("{name}:{id}"), &self.tally);
+            }
+            self.tally.states += 1;
+            stopped[id.fence] += 1;
+            let result = judge(self, &path, id, stop, image);
+            failure = result.err().map(|e| Failure(format!("{name}:{id}: {e}")));
+            failure.is_none()
+        });
+        self.tally.fences += stopped.iter().filter(|&&n| n > 0).count() as u64;
+        self.cover(r, &stopped);
+        failure.map_or_else(|| Ok(base.bytes().to_vec()), Err)
+    }
+
+    /// Counts `states[i]` states that stopped at fence `i`.
+    fn cover(&mut self, r: &Recording, states: &[u64]) {
+        for (fence, &n) in r.fences.iter().zip(states).filter(|(_, n)| **n > 0) {
+            let flushes = fence.lines.iter().flat_map(|l| &l.flushed_by).collect::<BTreeSet<_>>();
+            let flushes = flushes.into_iter().map(|&site| (Kind::Flush, site));
+            for site in flushes.chain(fence.site.map(|site| (Kind::Fence, site))) {
+                *self.coverage.entry(site).or_default() += n;
+            }
+        }
+    }
+
+    fn draw(&self, what: Draw, id: Id) -> Rng {
+        Rng::of(&[what as u64, id.fence as u64, id.n])
+    }
+
+    fn drawn(&self, what: Draw, id: Id, one_in: u64) -> bool {
+        one_in != 0 && (self.thorough || self.draw(what, id).chance(one_in))
+    }
+
+    fn state_of(
+        &mut self,
+        h: &History,
+        path: &CStr,
+        id: Id,
+        stop: &Fence,
+        image: &[u8],
+    ) -> Result<(), String> {
+        opened_state(image, &h.recording.initial, stop.mark as usize + 1 == h.names.len())
+            .and_then(|()| self.state(h.scenario, path, image, h_allowed(h, stop.mark), id))
+            .map_err(|e| {
+                let site = stop.site.map_or("the end".into(), |s| s.to_string());
+                format!("step {} ({}) {site}: {e}", stop.mark, h.names[stop.mark as usize])
+            })
+    }
+
+    /// Whether the state of a creation is a pool.
+    fn created_state(&mut self, path: &CStr, id: Id, stop: &Fence, image: &[u8]) -> Result<bool, String> {
+        let open = unlocked(|| Pool::open_with(path, None, OpenOptions { private: true }));
+        match open {
+            Ok(pool) => {
+                let r = created(image)
+                    .and_then(|()| judge_open(pool, Allowed { contents: EMPTY, allocated: &[0] }))
+                    .and_then(|found| self.use_pool(pool, &found, id));
+                world::close(pool);
+                r.and_then(|()| self.compare(path, &EMPTY[0], id)).map(|()| true)
+            }
+            Err(Error::File(_) | Error::Heap(_)) if stop.site.is_some() => Ok(false),
+            Err(e) => Err(format!("open: {e}")),
+        }
+    }
+
+    fn state(
+        &mut self,
+        name: &str,
+        path: &CStr,
+        image: &[u8],
+        allowed: Allowed,
+        id: Id,
+    ) -> Result<(), String> {
+        if self.drawn(Draw::Check, id, CHECK_IN) {
             match unlocked(|| Pool::check(path, None)) {
                 Ok(Ok(())) => {}
                 Ok(Err(e)) => return Err(format!("check: {e}")),
                 Err(e) => return Err(format!("check cannot open: {e}")),
             }
         }
-        let rng = &mut self.rng;
-        let found = recovered(path, allowed, |pool| afterlife(pool, rng))?;
-        if let Some(sample) = &mut self.sample {
-            sample.take(&format!("{}.{}", id.fence, id.n), image, &found);
-        }
-        if self.second_in != 0 && self.rng.chance(self.second_in) {
-            return self.recovery(image, &found);
+        let found = recovered(path, allowed, |pool, found| self.use_pool(pool, found, id))?;
+        self.compare(path, &found, id)?;
+        if self.drawn(Draw::Again, id, self.second_in) {
+            self.tally.crashed_again += 1;
+            self.recovery(name, image, &found, id, None)?;
         }
         Ok(())
     }
 
-    /// A crash during recovery ends in the same content.
-    fn recovery(&mut self, image: &[u8], expected: &Logical) -> Result<(), String> {
+    fn use_pool(&mut self, pool: &'static Pool, found: &Logical, id: Id) -> Result<(), String> {
+        let long = self.drawn(Draw::Use, id, MANY_IN);
+        self.tally.used += long as u64;
+        live_on(pool, found, if long { MANY } else { FEW }, &mut self.draw(Draw::Operations, id))
+    }
+
+    fn compare(&mut self, path: &CStr, found: &Logical, id: Id) -> Result<(), String> {
+        let drawn = self.drawn(Draw::Compare, id, PMDK_IN);
+        match &mut self.pmdk {
+            Some(pmdk) if drawn => {
+                self.tally.compared += 1;
+                pmdk.compare(path, found)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A crash during recovery, or in what follows, ends in the same content.
+    fn recovery(
+        &mut self,
+        name: &str,
+        image: &[u8],
+        expected: &Logical,
+        first: Id,
+        only: Option<(Id, Show)>,
+    ) -> Result<(), String> {
         let mut base = ImageFile::new(image);
         let path = base.file.0.clone();
-        recorder::arm();
-        let pool = unlocked(|| Pool::open(&path, None)).map_err(|e| format!("open: {e}"))?;
-        recorder::mark(1);
-        change_root(pool);
-        recorder::mark(2);
-        let changed = media::logical(world::bytes(pool))?;
-        world::close(pool);
-        let r = recorder::finish().expect("armed");
+        let (r, states) = recorded_recovery(&path, expected)?;
         self.sites.extend(r.sites.keys());
-        let states = [expected.clone(), changed];
-        let allowed = [&states[..1], &states[..], &states[1..]];
         base.bytes().copy_from_slice(&r.initial);
-        let mut failure = None;
-        let budget = Budget { per_fence: self.budget.per_fence.min(8) };
+        let allocated = [media::u64_at(image, media::ALLOCATED)];
+        let judge = |stop: &Fence| {
+            let i = stop.mark as usize;
+            let contents = &states[i.saturating_sub(1)..(i + 1).min(states.len())];
+            recovered(&path, Allowed { contents, allocated: &allocated }, |_, _| Ok(())).map(|_| ())
+        };
+        let told = |id, e| format!("crash in recovery {name}:{first}:{id}: {e}");
+        if let Some((id, show)) = only {
+            return states::one(&r, id, base.bytes(), |stop, choice, image| {
+                show(stop, choice, image);
+                judge(stop.fence).map_err(|e| told(id, e))
+            });
+        }
+        let budget = Budget { per_fence: self.budget.per_fence.min(SECOND) };
+        let (mut failure, mut stopped) = (None, vec![0u64; r.fences.len()]);
         states::each(&r, budget, base.bytes(), |id, stop, _| {
+            if let Some(watch) = &mut self.watch {
+                watch(&format!("{name}:{first}:{id}"), &self.tally);
+            }
             self.tally.second += 1;
-            let r = recovered(&path, allowed[stop.mark as usize], |_| Ok(()));
-            failure = r.err().map(|e| format!("crash in recovery, fence {} state {}: {e}", id.fence, id.n));
+            stopped[id.fence] += 1;
+            failure = judge(stop).err().map(|e| told(id, e));
             failure.is_none()
         });
+        self.cover(&r, &stopped);
         failure.map_or(Ok(()), Err)
     }
+}
+
+fn h_allowed(h: &History, mark: u32) -> Allowed<'_> {
+    Allowed { contents: h.allowed(mark), allocated: h.allocated(mark) }
+}
+
+/// Recovers a pool under the recorder and changes it after that; the contents
+/// after each step.
+fn recorded_recovery(path: &CStr, expected: &Logical) -> Result<(Recording, [Logical; 2]), String> {
+    recorder::arm();
+    let pool = unlocked(|| Pool::open(path, None)).map_err(|e| format!("open: {e}"))?;
+    recorder::mark(1);
+    // On another lane: a log that recovery left behind would undo this.
+    world::on_another_thread(|| change_root(pool));
+    recorder::mark(2);
+    let changed = media::logical(world::bytes(pool))?;
+    world::close(pool);
+    Ok((recorder::finish().expect("armed"), [expected.clone(), changed]))
 }
 
 /// What a pool has to hold from its first moment on, though this library would
@@ -205,18 +415,18 @@ fn opened_state(image: &[u8], initial: &[u8], closing: bool) -> Result<(), Strin
 /// Opens a copy of a pool, judges it and then does `f`.
 fn recovered(
     path: &CStr,
-    allowed: &[Logical],
-    f: impl FnOnce(&'static Pool) -> Result<(), String>,
+    allowed: Allowed,
+    f: impl FnOnce(&'static Pool, &Logical) -> Result<(), String>,
 ) -> Result<Logical, String> {
     let pool = unlocked(|| Pool::open_with(path, None, OpenOptions { private: true }))
         .map_err(|e| format!("open: {e}"))?;
-    let r = judge_open(pool, allowed).and_then(|l| f(pool).map(|()| l));
+    let r = judge_open(pool, allowed).and_then(|found| f(pool, &found).map(|()| found));
     world::close(pool);
     r
 }
 
 /// A pool that was just recovered: its heap, its logs, its content.
-fn judge_open(pool: &'static Pool, allowed: &[Logical]) -> Result<Logical, String> {
+fn judge_open(pool: &'static Pool, allowed: Allowed) -> Result<Logical, String> {
     let b = world::bytes(pool);
     media::logs_are_idle(b)?;
     let heap = media::heap(b)?;
@@ -224,11 +434,12 @@ fn judge_open(pool: &'static Pool, allowed: &[Logical]) -> Result<Logical, Strin
     if let Some(o) = heap.objects.iter().find(|o| o.internal && o.off != root) {
         return Err(format!("leaked: internal object at {:#x}", o.off));
     }
-    let locks = heap.objects.iter().filter(|o| o.type_num == media::LOCK);
-    if let Some(o) = locks.clone().find(|o| media::u64_at(b, o.off) == media::u64_at(b, 0x1808)) {
+    let run_id = media::u64_at(b, 0x1808);
+    let mut locks = heap.objects.iter().filter(|o| o.type_num == media::LOCK);
+    if let Some(o) = locks.find(|o| media::u64_at(b, o.off) == run_id) {
         return Err(format!("the lock at {:#x} of an earlier run looks initialised", o.off));
     }
-    let found = media::logical(b)?;
+    let found = media::logical_of(b, &heap)?;
     let mut seen = Vec::new();
     let mut oid = pool.first();
     while !oid.is_null() {
@@ -238,13 +449,17 @@ fn judge_open(pool: &'static Pool, allowed: &[Logical]) -> Result<Logical, Strin
     if !seen.iter().eq(found.objects.keys()) {
         return Err(format!("iteration finds {seen:x?}, media has {:x?}", found.objects.keys()));
     }
-    if !allowed.contains(&found) {
-        return Err(format!("unexpected content: {}", difference(&found, allowed)));
+    if !allowed.contents.contains(&found) {
+        return Err(format!("unexpected content: {}", difference(&found, allowed.contents)));
+    }
+    let allocated = media::u64_at(b, media::ALLOCATED);
+    if !allowed.allocated.contains(&allocated) {
+        return Err(format!("{allocated} bytes allocated, it says, not {:?}", allowed.allocated));
     }
     Ok(found)
 }
 
-fn difference(found: &Logical, allowed: &[Logical]) -> String {
+pub fn difference(found: &Logical, allowed: &[Logical]) -> String {
     let one = |want: &Logical| {
         let mut d = Vec::new();
         if want.root != found.root {
@@ -263,82 +478,4 @@ fn difference(found: &Logical, allowed: &[Logical]) -> String {
         d.join(", ")
     };
     allowed.iter().map(one).collect::<Vec<_>>().join(" | or: ")
-}
-
-/// The pool goes on: random operations must not touch what is there.
-fn afterlife(pool: &'static Pool, rng: &mut Rng) -> Result<(), String> {
-    let before = media::logical(world::bytes(pool))?;
-    let mut own: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-    for _ in 0..AFTERLIFE {
-        let size = [40, 100, 300, 1500, 5000, 40_000, 300_000, 2_700_000][rng.below(8) as usize];
-        let type_num = rng.next() & !media::NO_CONTENT;
-        let mut oid = Oid::NULL;
-        match rng.below(5) {
-            0 | 1 => {
-                if let Ok((new, action)) = pool.reserve(world::request(size, type_num), None) {
-                    world::fill(world::at(pool, new.off), size.min(4096), type_num);
-                    if rng.chance(4) {
-                        pool.cancel(&[action]);
-                        continue;
-                    }
-                    // SAFETY: just reserved.
-                    unsafe { pool.publish(&[action]) }.map_err(|e| format!("publish: {e}"))?;
-                    oid = new;
-                }
-            }
-            2 => {
-                if let Some((&off, _)) = own.iter().nth(rng.below(own.len() as u64 + 1) as usize) {
-                    oid.off = off;
-                    // SAFETY: an id in volatile memory.
-                    unsafe { pool.free(&mut oid) }.map_err(|e| format!("free: {e}"))?;
-                    own.remove(&off);
-                }
-                continue;
-            }
-            _ => {
-                world::tx().begin(pool.target(), None).map_err(|e| format!("begin: {e}"))?;
-                let new = world::tx().alloc(&world::request(size, type_num), true);
-                if let Ok(off) = new {
-                    world::fill(world::at(pool, off), size.min(4096), type_num);
-                }
-                let victim = own.keys().next().copied();
-                if let Some(off) = victim {
-                    world::tx().add_range(off, 40, world::SNAPSHOT).map_err(|e| format!("add: {e}"))?;
-                    world::fill(world::at(pool, off), 40, 1);
-                    world::tx().free(off).map_err(|e| format!("tx free: {e}"))?;
-                }
-                if rng.chance(2) {
-                    world::abort();
-                    continue;
-                }
-                world::commit();
-                if let Some(off) = victim {
-                    own.remove(&off);
-                }
-                oid.off = new.unwrap_or(0);
-            }
-        }
-        let taken = |off| before.objects.contains_key(&off);
-        if oid.off != 0 && (taken(oid.off) || own.insert(oid.off, (type_num, size)).is_some()) {
-            return Err(format!("{:#x} handed out twice", oid.off));
-        }
-    }
-    let b = world::bytes(pool);
-    let after = media::logical(b).map_err(|e| format!("after more changes: {e}"))?;
-    let mut rest = after.clone();
-    rest.objects.retain(|off, _| !own.contains_key(off));
-    if rest != before {
-        return Err(format!("more changes damaged: {}", difference(&rest, std::slice::from_ref(&before))));
-    }
-    for (off, (type_num, size)) in own {
-        let ok = after.objects.get(&off).is_some_and(|o| o.0 == type_num && o.1 >= size);
-        let len = media::u64_at(b, off);
-        if !ok || (len != size.min(4096) && len != 40) {
-            return Err(format!(
-                "after more changes {off:#x} of {size} bytes: {:x?}",
-                after.objects.get(&off)
-            ));
-        }
-    }
-    Ok(())
 }

@@ -79,9 +79,8 @@ impl Drop for Scratch {
     }
 }
 
-/// A pool whose bytes are the same in every run; for `nth` 0 those of the
-/// golden pools.
-pub fn create(path: &CStr, layout: &[u8], size: u64, sds: bool, nth: u32) -> &'static Pool {
+/// The ids of a pool; for `nth` 0 those of the golden pools.
+pub fn identity(nth: u32) -> Identity {
     let mut set =
         [0x33, 0x22, 0x11, 0, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
     for (byte, n) in set.iter_mut().zip(nth.to_le_bytes()) {
@@ -89,7 +88,18 @@ pub fn create(path: &CStr, layout: &[u8], size: u64, sds: bool, nth: u32) -> &'s
     }
     let file =
         [0x3c, 0x2d, 0x1e, 0x0f, 0x5a, 0x4b, 0x78, 0x69, 0x87, 0x96, 0xa5, 0xb4, 0xc3, 0xd2, 0xe1, 0xf0];
-    let identity = Some(Identity { set, file, crtime: 0x5f5e_1000 });
+    Identity { set, file, crtime: 0x5f5e_1000 }
+}
+
+/// A number for [`identity`]: pools of several threads are open at a time.
+pub fn another() -> u32 {
+    static NTH: AtomicU32 = AtomicU32::new(1);
+    NTH.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A pool whose bytes are the same in every run.
+pub fn create(path: &CStr, layout: &[u8], size: u64, sds: bool, nth: u32) -> &'static Pool {
+    let identity = Some(identity(nth));
     Pool::create_with(path, layout, &CreateOptions { size, mode: 0o600, sds, allocate: true, identity })
         .unwrap()
 }
@@ -120,6 +130,7 @@ pub struct World {
     pub file: Scratch,
     pub pool: Option<&'static Pool>,
     states: Vec<Logical>,
+    allocated: Vec<u64>,
     names: Vec<String>,
 }
 
@@ -129,6 +140,8 @@ pub struct History {
     pub scenario: &'static str,
     pub recording: Recording,
     pub states: Vec<Logical>,
+    /// The persistent statistic after each step.
+    pub allocated: Vec<u64>,
     pub names: Vec<String>,
 }
 
@@ -138,16 +151,21 @@ impl History {
         let i = mark as usize;
         &self.states[i.saturating_sub(1)..(i + 1).min(self.states.len())]
     }
+
+    /// Values of the statistic after such a crash. It is flushed when an
+    /// operation is over, durable with the next one's first fence.
+    pub fn allocated(&self, mark: u32) -> &[u64] {
+        let i = mark as usize;
+        &self.allocated[i.saturating_sub(2)..(i + 1).min(self.allocated.len())]
+    }
 }
 
 impl World {
     /// A pool that is not recorded yet.
     pub fn new(mib: u64) -> World {
-        // Worlds of several threads are open at the same time.
-        static NTH: AtomicU32 = AtomicU32::new(1);
         let file = Scratch::new("world");
-        let pool = create(&file.0, b"crash", mib * MIB, true, NTH.fetch_add(1, Ordering::Relaxed));
-        World { file, pool: Some(pool), states: Vec::new(), names: Vec::new() }
+        let pool = create(&file.0, b"crash", mib * MIB, true, another());
+        World { file, pool: Some(pool), states: Vec::new(), allocated: Vec::new(), names: Vec::new() }
     }
 
     pub fn pool(&self) -> &'static Pool {
@@ -163,7 +181,9 @@ impl World {
     }
 
     fn note(&mut self, name: &str) {
-        self.states.push(media::logical(bytes(self.pool())).expect("a sound pool"));
+        let b = bytes(self.pool());
+        self.states.push(media::logical(b).expect("a sound pool"));
+        self.allocated.push(media::u64_at(b, media::ALLOCATED));
         self.names.push(name.into());
     }
 
@@ -183,6 +203,7 @@ impl World {
             scenario,
             recording,
             states: std::mem::take(&mut self.states),
+            allocated: std::mem::take(&mut self.allocated),
             names: std::mem::take(&mut self.names),
         }
     }

@@ -9,6 +9,9 @@
 //! * [`pool`]: what a pool file is: header, checksums, descriptor, locking.
 //! * [`flush`]: what the CPU can do, flush and fence, copy kernels, mappings.
 
+#[macro_use]
+pub mod mutant;
+
 pub mod capi;
 pub mod flush;
 pub mod heap;

@@ -76,6 +76,7 @@ pub fn set(message: fmt::Arguments) {
         let p = buffer();
         LOST.set(p.is_null());
         if p.is_null() {
+            defect!(SeedMessages, std::process::abort());
             logger::log(Level::Error, NO_MEMORY, place);
             return;
         }

@@ -147,7 +147,7 @@ fn choose<'a>(
         Some(b"0") => false,
         _ => auto_flush(),
     };
-    e.set(Engine::EADR, eadr);
+    e.set(Engine::EADR, eadr && !defect!(SeedNoAutoFlush));
     e.set(Engine::AVX, cpu.avx && !is(c"PMEM_AVX", c"0"));
     e.set(Engine::AVX512F, cpu.avx512f && !is(c"PMEM_AVX512F", c"0"));
     let direct = env(c"PMEM_MOVDIR64B").is_some_and(|v| v != c"0");

@@ -8,7 +8,7 @@
 //! dirty: the cache may have written it back, then or at any fence since.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::ThreadId;
@@ -52,6 +52,8 @@ pub struct Recording {
     pub fences: Vec<Fence>,
     /// Calls by what they do and who made them.
     pub sites: BTreeMap<Site, u64>,
+    /// Those of them that flushed several lines at once.
+    pub long: BTreeSet<Site>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +64,36 @@ pub enum Kind {
 
 /// A place in the library that flushes or drains.
 pub type Site = (Kind, &'static Location<'static>);
+
+/// What a site does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It does nothing.
+    Omitted,
+    /// A flush of several lines leaves out the first one.
+    FirstLine,
+    /// Or the last one.
+    LastLine,
+    /// A fence comes after the thread's next one: what was flushed in front of
+    /// it becomes durable after what was flushed behind it.
+    Late,
+}
+
+/// The one site that does something wrong.
+#[derive(Clone, Debug)]
+pub struct Faulty {
+    pub fault: Fault,
+    pub kind: Kind,
+    pub file: String,
+    pub line: u32,
+    pub column: u32,
+}
+
+impl Faulty {
+    fn is(&self, (kind, at): Site) -> bool {
+        (kind, at.line(), at.column()) == (self.kind, self.line, self.column) && at.file() == self.file
+    }
+}
 
 /// The file as this process sees it, mapped a second time, so that it can be
 /// looked at after the pool was closed.
@@ -113,9 +145,12 @@ struct Session {
     image: Vec<u8>,
     /// Flushed, not yet drained, oldest first.
     pending: BTreeMap<usize, Vec<Flushed>>,
+    /// What late fences keep waiting.
+    held: BTreeMap<usize, Vec<Flushed>>,
     /// Contents that were dirty at some fence.
     dirty: Versions,
     mark: u32,
+    faulty: Option<Faulty>,
     recording: Recording,
 }
 
@@ -130,8 +165,8 @@ pub struct Handle(Arc<Mutex<Option<Session>>>);
 struct State {
     armed: bool,
     session: Option<Handle>,
-    /// The site that forgets what it should do.
-    omitted: Option<(Kind, String)>,
+    /// For the next recording.
+    faulty: Option<Faulty>,
 }
 
 thread_local! {
@@ -171,9 +206,9 @@ pub fn arm() {
     with(|s| s.armed = true)
 }
 
-/// From now on the site `file:line:column` does nothing.
-pub fn omit(site: Option<(Kind, String)>) {
-    with(|s| s.omitted = site)
+/// In the next recordings of this thread this site has a fault.
+pub fn set_fault(faulty: Option<Faulty>) {
+    with(|s| s.faulty = faulty)
 }
 
 /// Notes in the following fences what the test is doing.
@@ -200,9 +235,16 @@ pub(crate) fn attach(addr: *const u8, len: usize, fd: i32) -> bool {
         }
         let view = View::new(fd, len);
         let initial = view.bytes().to_vec();
-        let recording = Recording { initial: initial.clone(), fences: Vec::new(), sites: BTreeMap::new() };
-        let (base, pending, dirty) = (addr.addr(), BTreeMap::new(), BTreeMap::new());
-        let session = Session { base, view, image: initial, pending, dirty, mark: 0, recording };
+        let recording = Recording {
+            initial: initial.clone(),
+            fences: Vec::new(),
+            sites: BTreeMap::new(),
+            long: BTreeSet::new(),
+        };
+        let (base, pending, held) = (addr.addr(), BTreeMap::new(), BTreeMap::new());
+        let (dirty, faulty) = (BTreeMap::new(), s.faulty.clone());
+        let session =
+            Session { base, view, image: initial, pending, held, dirty, mark: 0, faulty, recording };
         s.session = Some(Handle(Arc::new(Mutex::new(Some(session)))));
         true
     })
@@ -211,28 +253,40 @@ pub(crate) fn attach(addr: *const u8, len: usize, fd: i32) -> bool {
 #[track_caller]
 pub(super) fn flush(addr: usize, len: usize) {
     let site = (Kind::Flush, Location::caller());
-    if !omitted(site) {
-        with_session(|s| {
-            s.count(site);
-            s.flush(addr, len, site.1);
-        });
-    }
+    let first = LINE - addr % LINE; // bytes in the first line
+    let last = (addr + len - 1) % LINE + 1;
+    let long = len > first;
+    let (addr, len) = match fault(site) {
+        None => (addr, len),
+        Some(Fault::FirstLine) if long => (addr + first, len - first),
+        Some(Fault::LastLine) if long => (addr, len - last),
+        Some(Fault::FirstLine | Fault::LastLine) => (addr, len),
+        Some(_) => return,
+    };
+    with_session(|s| {
+        s.count(site);
+        if long {
+            s.recording.long.insert(site);
+        }
+        s.flush(addr, len, site.1);
+    });
 }
 
 #[track_caller]
 pub(super) fn drain() {
     let site = (Kind::Fence, Location::caller());
-    if !omitted(site) {
+    let fault = fault(site);
+    if fault.is_none_or(|f| f == Fault::Late) {
         with_session(|s| {
             s.count(site);
             s.note_fence(Some(site.1));
-            s.settle();
+            s.settle(fault.is_some());
         });
     }
 }
 
-fn omitted(site: Site) -> bool {
-    with(|s| s.omitted.as_ref().is_some_and(|(kind, at)| *kind == site.0 && *at == site.1.to_string()))
+fn fault(site: Site) -> Option<Fault> {
+    with_session(|s| s.faulty.as_ref().filter(|f| f.is(site)).map(|f| f.fault)).flatten()
 }
 
 impl Session {
@@ -267,6 +321,9 @@ impl Session {
         let empty = |at| Line { at, flushed: Vec::new(), flushed_by: Vec::new(), evicted: Vec::new() };
         for (&at, contents) in &self.dirty {
             lines.entry(at).or_insert_with(|| empty(at)).evicted.extend(contents);
+        }
+        for (&at, versions) in &self.held {
+            lines.entry(at).or_insert_with(|| empty(at)).evicted.extend(versions.iter().map(|v| v.content));
         }
         for (&at, versions) in &self.pending {
             let line = lines.entry(at).or_insert_with(|| empty(at));
@@ -309,8 +366,24 @@ impl Session {
         }
     }
 
-    /// What the thread flushed is durable; what was there before is not.
-    fn settle(&mut self) {
+    /// What the thread flushed is durable; what was there before is not. A
+    /// late fence only keeps it, and takes effect with the next one.
+    fn settle(&mut self, late: bool) {
+        let held = std::mem::take(&mut self.held);
+        if late {
+            self.held = std::mem::take(&mut self.pending);
+        } else {
+            self.make_durable();
+        }
+        for (at, versions) in held {
+            self.pending.entry(at).or_insert(versions);
+        }
+        if late {
+            self.make_durable();
+        }
+    }
+
+    fn make_durable(&mut self) {
         let thread = std::thread::current().id();
         let (view, dirty, image) = (&self.view, &mut self.dirty, &mut self.image);
         self.pending.retain(|&at, versions| {

@@ -392,7 +392,9 @@ impl Heap {
         }
         let mut blocks = self.free_blocks();
         let size = zone.header(&self.region, c).size;
-        zone.persist_free(&self.region, c, size);
+        if !defect!(EmptyRunKept) {
+            zone.persist_free(&self.region, c, size)
+        }
         self.stats.count_run(-(size as i64 * CHUNK as i64), 0);
         blocks.release(&self.region, zone, c, size);
     }

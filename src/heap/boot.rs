@@ -30,11 +30,13 @@ pub fn format(region: &Region, start: u64, size: u64) {
     for (i, _, value) in FIELDS {
         words[i] = value;
     }
-    words[WORDS - 1] = checksum(&words);
+    words[WORDS - 1] = if defect!(HeapSumMissing) { 0 } else { checksum(&words) };
     for (i, w) in words.iter().enumerate() {
         region.store(start + 8 * i as u64, *w);
     }
-    region.flush(start, HEAP_HEADER);
+    if !defect!(SeedCreate) {
+        region.flush(start, HEAP_HEADER)
+    }
     for z in 0..zone_count(size) {
         let zone = Zone::new(start, z as u32, 1);
         region.fill(zone.start, 0, 64);
@@ -156,18 +158,22 @@ impl Heap {
         match h.kind {
             FREE => {
                 // A footer may have been lost in a crash.
-                zone.set_footer(&self.region, c, h.size);
+                if !defect!(SeedFooters) {
+                    zone.set_footer(&self.region, c, h.size)
+                }
                 true
             }
             USED => {
                 zone.set_footer(&self.region, c, h.size);
-                false
+                defect!(SeedLateScan)
             }
             RUN => {
                 let Some(g) = run::read_geometry(&self.region, zone, c, h) else { return false };
                 let free_units = run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &g);
                 if free_units == g.units {
-                    zone.persist_free(&self.region, c, h.size);
+                    if !defect!(EmptyRunKeptAtScan) {
+                        zone.persist_free(&self.region, c, h.size)
+                    }
                     return true;
                 }
                 let allocated = (g.units - free_units) as i64 * g.unit as i64;

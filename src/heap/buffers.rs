@@ -104,7 +104,8 @@ impl Heap {
     /// snapshot, and frees it unless it was lent.
     pub(super) fn drop_undo_extension(&self, logs: &mut Logs) -> Result<(), Error> {
         if let Some((field, link)) = logs.undo.last_extension() {
-            if logs.undo.ends_lent() {
+            if logs.undo.ends_lent() && defect!(LentUndoKept) {
+            } else if logs.undo.ends_lent() {
                 self.region.persist_word(field, 0);
             } else {
                 self.release_log(&mut logs.internal, field, link)?;

@@ -67,9 +67,11 @@ impl FreeBlocks {
             // The right part's header lies inside the block until the left
             // part's header, stored after it is durable, gives it a life of
             // its own.
+            let left = ChunkHeader { kind: FREE, flags: header.flags(), size };
+            defect!(SplitLeftFirst, zone.persist_header(region, chunk, left));
             zone.persist_free(region, chunk + size, have - size);
             // Durable before the right part can be allocated, by whomever.
-            zone.persist_header(region, chunk, ChunkHeader { kind: FREE, flags: header.flags(), size });
+            zone.persist_header(region, chunk, left);
             zone.set_footer(region, chunk, size);
             self.insert(z, chunk + size, have - size);
         } else if HeaderType::of_flags(zone.header(region, chunk).flags) != header {
@@ -96,7 +98,7 @@ impl FreeBlocks {
             // A block of one chunk has no footer; a footer is believed only
             // if the block is known to be free.
             let n = if left.kind == FOOTER { left.size } else { 1 };
-            if n <= chunk && self.remove(zone.index, chunk - n, n) {
+            if n <= chunk && (self.remove(zone.index, chunk - n, n) || defect!(SeedFooters)) {
                 first -= n;
                 total += n;
             }
@@ -104,7 +106,8 @@ impl FreeBlocks {
         if total != size {
             let flags = zone.header(region, first).flags;
             // One store swallows the neighbours' headers.
-            zone.persist_header(region, first, ChunkHeader { kind: FREE, flags, size: total });
+            let at = if defect!(MergeAtBlock) { chunk } else { first };
+            zone.persist_header(region, at, ChunkHeader { kind: FREE, flags, size: total });
         }
         zone.set_footer(region, first, total);
         self.insert(zone.index, first, total);

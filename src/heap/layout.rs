@@ -109,7 +109,8 @@ pub fn zone_chunks(size: u64, zone: u64) -> u64 {
     if zone + 1 < zone_count(size) {
         return MAX_CHUNKS;
     }
-    ((size - zone * ZONE_SIZE - ZONE_META - HEAP_HEADER) / CHUNK).min(MAX_CHUNKS)
+    let more = if defect!(SeedZoneChunks) { CHUNK - 1 } else { 0 };
+    ((size - zone * ZONE_SIZE - ZONE_META - HEAP_HEADER + more) / CHUNK).min(MAX_CHUNKS)
 }
 
 /// Where the parts of a run are, relative to its first chunk.

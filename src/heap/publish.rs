@@ -85,7 +85,10 @@ impl Heap {
         let mut transient = false;
         for a in actions {
             match *a {
-                Action::Set { at, value } => external.add(Op::Set, at, value),
+                Action::Set { at, value } => {
+                    defect!(ValuesBeforeBlocks, self.region.persist_word(at, value));
+                    external.add(Op::Set, at, value)
+                }
                 Action::Transient { .. } => transient = true,
                 _ => {}
             }
@@ -134,12 +137,15 @@ impl Heap {
         if let Some(b) = free {
             huge |= self.add_free(external, b);
         }
+        if huge && defect!(SeedCoalescing) {
+            free.iter().for_each(|b| self.give_back_chunks(b))
+        }
         external.process(&self.region);
         if let Some(b) = free {
             self.give_back_units(b);
         }
         [first, second].into_iter().flatten().for_each(|s| s.lock.unlock());
-        if huge {
+        if huge && !defect!(SeedCoalescing) {
             let actions = [alloc.map(|b| Action::Alloc(*b)), free.map(|b| Action::Free(*b))];
             actions.iter().flatten().for_each(|a| self.settle_huge(std::slice::from_ref(a)));
         }
@@ -153,7 +159,8 @@ impl Heap {
     fn unlink_extensions(&self, hold: &Hold, internal: &mut Redo, external: &mut Redo) {
         while let Some((field, e)) = external.last_extension().filter(|(_, e)| hold.is_outermost() || e.lent)
         {
-            if e.lent {
+            if e.lent && defect!(LentRedoKept) {
+            } else if e.lent {
                 self.region.persist_word(field, 0);
             } else if self.release_log(internal, field, e.link).is_err() {
                 break;
@@ -174,6 +181,7 @@ impl Heap {
                 _ => {}
             }
         }
+        defect!(SeedStatistics, self.region.persist_word(crate::pool::descriptor::CURR_ALLOCATED, 64));
         redo.process(&self.region);
         for a in actions {
             if let Action::Free(b) = a {
@@ -226,7 +234,12 @@ impl Heap {
                 true
             }
             Place::Run { unit, units, word } => {
-                redo.add(Op::Or, word, Block::bits(unit, units));
+                let short = (defect!(AllocBitsShort) && units > 1) as u32;
+                defect!(
+                    AllocBitsFirst,
+                    self.region.persist_word(word, self.region.load(word) | Block::bits(unit, units))
+                );
+                redo.add(Op::Or, word, Block::bits(unit, units - short));
                 false
             }
         }
@@ -244,6 +257,10 @@ impl Heap {
                 true
             }
             Place::Run { unit, units, word } => {
+                defect!(
+                    FreeBitsFirst,
+                    self.region.persist_word(word, self.region.load(word) & !Block::bits(unit, units))
+                );
                 redo.add(Op::And, word, !Block::bits(unit, units));
                 false
             }
@@ -366,13 +383,16 @@ impl Heap {
             self.cancel(&b);
             return Err(Error::LogFull);
         };
-        self.write_header(&b, 0, super::block::INTERNAL);
+        self.write_header(&b, 0, if defect!(ExtensionNotInternal) { 0 } else { super::block::INTERNAL });
         self.region.flush(b.start, b.header.size());
         // Log and object header durable before the link makes them part of
         // the chain.
         self.region.drain();
-        internal.add(Op::Set, field, b.user());
+        if !defect!(ExtensionLinkedSeparately) {
+            internal.add(Op::Set, field, b.user())
+        }
         self.commit_blocks(internal, &mut Vec::new(), &[Action::Alloc(b)]);
+        defect!(ExtensionLinkedSeparately, self.region.persist_word(field, b.user()));
         self.count(None, &[Action::Alloc(b)]);
         Ok(Extension { link: b.user(), log, capacity, lent: false })
     }
@@ -380,6 +400,7 @@ impl Heap {
     /// Unlinks and frees the extension that `field` designates (format 3.9).
     pub fn release_log(&self, internal: &mut Redo, field: u64, link: u64) -> Result<(), Error> {
         let b = self.block_to_free(link)?;
+        defect!(ExtensionUnlinkedFirst, self.region.persist_word(field, 0));
         internal.add(Op::Set, field, 0);
         self.commit_blocks(internal, &mut Vec::new(), &[Action::Free(b)]);
         self.count(None, &[Action::Free(b)]);

@@ -143,13 +143,18 @@ pub fn media_fits(region: &Region, bitmap: u64, g: &RunGeometry, count: u32) -> 
 /// (format 4.5). Until the last store the chunks are a valid free block.
 pub fn create(region: &Region, zone: &Zone, chunk: u32, g: &RunGeometry) {
     let start = zone.chunk(chunk);
+    let header = ChunkHeader { kind: RUN, flags: g.flags, size: g.chunks };
+    defect!(RunHeaderFirst, zone.persist_header(region, chunk, header));
     region.store(start, g.unit);
     region.store(start + 8, g.alignment);
     for i in 0..(g.bitmap_bytes / 8) as u32 {
-        region.store(start + RUN_HEADER + 8 * i as u64, !g.valid_bits(i));
+        region.store(
+            start + RUN_HEADER + 8 * i as u64,
+            if defect!(RunTailFree) { 0 } else { !g.valid_bits(i) },
+        );
     }
     region.flush(start, RUN_HEADER + g.bitmap_bytes);
-    for i in 1..g.chunks {
+    for i in 1..if defect!(RunPartsMissing) { 1 } else { g.chunks } {
         let data = ChunkHeader { kind: RUN_DATA, flags: 0, size: i };
         region.store(zone.header_at(chunk + i), data.pack());
     }
@@ -158,7 +163,7 @@ pub fn create(region: &Region, zone: &Zone, chunk: u32, g: &RunGeometry) {
     }
     // All of the run before the header that makes it one.
     region.drain();
-    zone.persist_header(region, chunk, ChunkHeader { kind: RUN, flags: g.flags, size: g.chunks });
+    zone.persist_header(region, chunk, header);
 }
 
 /// Geometry of a run as media describes it, with everything checked.

@@ -176,6 +176,7 @@ impl Zone {
 
     /// Gives a never used zone its first free block (format 4.2).
     pub fn initialize(&self, region: &Region) {
+        defect!(ZoneMagicFirst, self.persist_size(region));
         // The block before the magic that makes anyone look at it.
         self.persist_free(region, 0, self.chunks);
         region.fill(self.start + 8, 0, ZONE_HEADER - 8);
@@ -185,6 +186,7 @@ impl Zone {
     /// Completes a growth of the heap that a crash interrupted (format 4.9).
     pub fn grow(&self, region: &Region, stored: u32) {
         let more = self.chunks - stored;
+        defect!(GrowSizeFirst, self.persist_size(region));
         // The new block before the size that makes it part of the zone.
         self.persist_free(region, stored, more);
         self.persist_size(region);

@@ -51,18 +51,25 @@ impl Pool {
             let [size, extra] = compact_words(b.size, 0, req.type_num);
             words.push(b.start, size);
             words.push(b.start + 8, extra);
-        } else {
+            defect!(HeaderForgotten, words = Words::new());
+        } else if !defect!(HeaderLate) {
             self.persist_header(&b);
         }
         let oid = self.oid(b.user());
+        let logged = logged.filter(|_| !defect!(AllocDestinationLate));
         if let Some(at) = logged {
             words.push(at, oid.pool_uuid_lo);
             words.push(at + 8, oid.off);
         }
         self.heap.publish_few(&hold, words.as_slice(), Some(&b), None);
+        defect!(HeaderLate, self.persist_header(&b));
         if logged.is_none() && !dest.is_null() {
             // SAFETY: by contract.
             unsafe { dest.write_unaligned(oid) };
+            defect!(
+                AllocDestinationLate,
+                self.loggable(dest).iter().for_each(|&at| self.heap.region().persist(at, 16))
+            );
         }
         Ok(())
     }
@@ -116,7 +123,7 @@ impl Pool {
         let hold = self.heap.lanes.hold()?;
         self.heap.prepare(&hold, MAX_ENTRIES)?;
         let mut words = Words::new();
-        let logged = self.loggable(dest);
+        let logged = self.loggable(dest).filter(|_| !defect!(FreeDestinationLate));
         if let Some(at) = logged {
             words.push(at, 0);
             words.push(at + 8, 0);
@@ -125,6 +132,10 @@ impl Pool {
         if logged.is_none() {
             // SAFETY: by contract.
             unsafe { dest.write_unaligned(Oid::NULL) };
+            defect!(
+                FreeDestinationLate,
+                self.loggable(dest).iter().for_each(|&at| self.heap.region().persist(at, 16))
+            );
         }
         Ok(())
     }
@@ -156,14 +167,19 @@ impl Pool {
         self.heap.prepare(&hold, MAX_ENTRIES)?;
         let req = Request { size, type_num, zero: false, class: 0, arena: 0 };
         let new = self.reserve_object(&req, 0, None)?;
-        self.move_content(&old, &new, size, zero.then_some(old.usable()));
+        if !defect!(ReallocCopyLate) {
+            self.move_content(&old, &new, size, zero.then_some(old.usable()))
+        }
         let mut words = Words::new();
         // The id's other word stays as it is.
         let logged = self.loggable(dest);
         if let Some(at) = logged {
             words.push(at + 8, new.user());
         }
-        self.heap.publish_few(&hold, words.as_slice(), Some(&new), Some(&old));
+        let freed = Some(&old).filter(|_| !defect!(ReallocFreeLate));
+        self.heap.publish_few(&hold, words.as_slice(), Some(&new), freed);
+        defect!(ReallocCopyLate, self.move_content(&old, &new, size, zero.then_some(old.usable())));
+        defect!(ReallocFreeLate, self.heap.publish_few(&hold, &[], None, Some(&old)));
         if logged.is_none() {
             // SAFETY: by contract.
             unsafe { (&raw mut (*dest).off).write_unaligned(new.user()) };

@@ -99,7 +99,9 @@ impl Pool {
         self.heap.write_header(&new, header.type_num, 0);
         let region = self.heap.region();
         region.flush(new.start, new.header.size());
-        region.copy_within(new.user(), old.user(), old.usable());
+        if !defect!(DefragCopyLate) {
+            region.copy_within(new.user(), old.user(), old.usable())
+        }
         state.moves.push(Move { old, new });
         state.pointers.extend_from_slice(same);
         Ok(())
@@ -132,10 +134,18 @@ impl Pool {
         for m in &state.moves[state.first_open..] {
             actions.extend([Action::Free(m.old), Action::Alloc(m.new)]);
         }
+        for a in actions.iter().filter(|_| defect!(DefragPointersFirst)) {
+            if let Action::Set { at, value } = *a {
+                self.heap.region().persist_word(at, value)
+            }
+        }
         // Copies and their headers durable before they become objects.
         self.heap.region().drain();
         // SAFETY: words named by the caller; the new blocks were just reserved.
         unsafe { self.heap.publish(&hold, &actions) };
+        for m in state.moves[state.first_open..].iter().filter(|_| defect!(DefragCopyLate)) {
+            self.heap.region().copy_within(m.new.user(), m.old.user(), m.old.usable());
+        }
         result.relocated += open;
         state.first_open = state.moves.len();
         state.pointers.clear();

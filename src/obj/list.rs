@@ -253,7 +253,11 @@ impl Pool {
                 words.set(b.start, size);
                 words.set(b.start + 8, extra);
             }
-            self.heap.publish_few(&hold, words.as_slice(), Some(&b), None);
+            let late = defect!(ListElementLate);
+            self.heap.publish_few(&hold, words.as_slice(), Some(&b).filter(|_| !late), None);
+            if late {
+                self.heap.publish_few(&hold, &[], Some(&b), None)
+            }
             Ok(self.oid(b.user()))
         })
     }
@@ -275,7 +279,9 @@ impl Pool {
         self.with_heads(lists, || {
             let mut words = self.words();
             f(&mut words)?;
-            self.heap.publish_few(&hold, words.as_slice(), None, None);
+            let half = defect!(ListInHalves) as usize * words.len / 2;
+            defect!(ListInHalves, self.heap.publish_few(&hold, &words.as_slice()[..half], None, None));
+            self.heap.publish_few(&hold, &words.as_slice()[half..], None, None);
             Ok(())
         })
     }

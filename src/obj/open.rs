@@ -42,6 +42,8 @@ impl Pool {
         if globals::is_on(&globals::PREFAULT_AT_CREATE) {
             prefault(&region);
         }
+        defect!(HeapFirst, heap::format(&region, g.heap_offset, creation.heap_size()));
+        defect!(HeapFirst, pool::descriptor::format(&region, layout));
         ulog::format(&region, g.lanes_offset, g.nlanes);
         heap::format(&region, g.heap_offset, creation.heap_size());
         let file = creation.describe(layout)?;
@@ -141,12 +143,18 @@ fn recover(file: &mut PoolFile) -> Result<()> {
         ulog::check_redo(&region, &bounds, lane)?;
     }
     // Nothing was written so far: what is refused stays as it was.
+    defect!(ShutdownMarkedLate, file.set_run_id(run_id));
     file.mark_open();
-    file.set_run_id(run_id);
+    if !defect!(RunIdKept) {
+        file.set_run_id(run_id)
+    }
     if file.stored_heap_size() == 0 {
         region.persist_word(HEAP_SIZE, size);
     }
-    for lane in 0..g.nlanes {
+    for lane in (0..g.nlanes).filter(|_| defect!(UndoBeforeRedo)) {
+        ulog::rollback_undo(&region, &bounds, lane)?;
+    }
+    for lane in 0..if defect!(RedoOfFirstLaneOnly) { 1 } else { g.nlanes } {
         ulog::recover_redo(&region, &bounds, lane)?;
     }
     // A redo log may have changed chunk headers.
@@ -166,7 +174,7 @@ fn boot(file: &PoolFile) -> Result<Heap> {
 fn release_chains(file: &PoolFile, heap: &Heap) -> Result<()> {
     let (region, g) = (file.region(), file.geometry());
     let bounds = bounds(file, file.stored_heap_size());
-    for lane in 0..g.nlanes {
+    for lane in 0..if defect!(RollbackOfFirstLaneOnly) { 1 } else { g.nlanes } {
         ulog::rollback_undo(&region, &bounds, lane)?;
     }
     for lane in 0..g.nlanes {

@@ -50,6 +50,7 @@ impl Pool {
             return Err(HeapError::Canceled.into());
         }
         let words = [(ROOT_SIZE, size), (ROOT_OFFSET, new.user())];
+        defect!(RootSizeFirst, region.persist_word(ROOT_SIZE, size));
         self.heap.publish_few(&hold, &words, Some(&new), old.as_ref());
         Ok(self.oid(new.user()))
     }

@@ -45,7 +45,7 @@ impl Header {
                 h.put(sds::OFFSET as usize + 8 * i, &w.to_le_bytes());
             }
         }
-        let sum = h.checksum();
+        let sum = if defect!(HeaderSumMissing) { 0 } else { h.checksum() };
         h.put(CHECKSUM_AT, &sum.to_le_bytes());
         h
     }

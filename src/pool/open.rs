@@ -102,7 +102,7 @@ impl PoolFile {
 
     /// Marks a pool that passed all checks as open: from here on it changes.
     pub fn mark_open(&mut self) {
-        if self.sds {
+        if self.sds && !defect!(ShutdownNotMarked) {
             sds::open(&self.region);
             self.dirty = true;
         }

@@ -104,11 +104,14 @@ impl Transaction {
         let region = *target.heap.region();
         if !self.ranges.is_empty() {
             let mut flushed = 0;
-            for r in self.ranges.iter().filter(|r| r.flush) {
+            for r in
+                self.ranges.iter().filter(|r| r.flush && !(defect!(SeedHugeZalloc) && r.end - r.start > 4096))
+            {
                 // Ranges that share a line flush it once.
                 let start = (r.start & !63).max(flushed);
                 if start < r.end {
-                    region.flush(start, r.end - start);
+                    let short = if defect!(CommitRangeShort) { (r.end - start).min(64) } else { 0 };
+                    region.flush(start, r.end - start - short);
                     flushed = (r.end + 63) & !63;
                 }
             }
@@ -120,10 +123,13 @@ impl Transaction {
         // SAFETY: the lane is held and nothing is called back meanwhile.
         let Logs { undo, .. } = unsafe { logs.as_mut() };
         let snapshots = !undo.is_empty();
-        if snapshots && self.actions.is_empty() {
+        if snapshots && defect!(SeedSpilledUndo) {
+            region.persist_word(undo.gen_num_offset() + 40, 0); // the first entry
+        } else if snapshots && (self.actions.is_empty() || defect!(CommitInTwoSteps)) {
             // The commit point: one store takes all snapshots back.
-            region.persist_word(undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
-        } else if snapshots {
+            let next = undo.gen_num().wrapping_add(!defect!(CommitKeepsGeneration) as u64);
+            region.persist_word(undo.gen_num_offset(), next);
+        } else if snapshots && !defect!(CommitLogWithoutGeneration) {
             // Room was made with the other actions.
             let (at, value) = (undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
             self.actions.push(Action::Set { at, value });
@@ -165,6 +171,7 @@ impl Transaction {
         // SAFETY: the lane is held and nothing is called back meanwhile.
         let Logs { undo, .. } = unsafe { logs.as_mut() };
         if !undo.is_empty() {
+            defect!(AbortGenerationFirst, region.persist_word(undo.gen_num_offset(), undo.gen_num() + 1));
             undo.each(&region, |to, len, from| {
                 self.each_part_but_locks(&target, to, len, |at, n| {
                     region.copy_within(at, from + (at - to), n);
@@ -172,7 +179,8 @@ impl Transaction {
             });
             // Restored data durable before the snapshots lose their validity.
             region.drain();
-            region.persist_word(undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
+            let next = undo.gen_num().wrapping_add(!defect!(AbortKeepsGeneration) as u64);
+            region.persist_word(undo.gen_num_offset(), next);
             undo.restart();
             target.heap.trim_undo(&hold);
         }

@@ -63,7 +63,7 @@ impl Ranges {
             at = at.max(r.end);
             merged.start = merged.start.min(r.start);
             merged.end = merged.end.max(r.end);
-            merged.flush |= r.flush;
+            merged.flush |= r.flush && !defect!(RangesLoseFlush);
             end += 1;
         }
         if at < new.end {
@@ -87,7 +87,7 @@ impl Ranges {
             let right = Range { start: r.start.max(end), ..r };
             self.sorted.remove(i);
             for part in [left, right] {
-                if part.start < part.end {
+                if part.start < part.end && !defect!(SeedFreeInSameTx) {
                     self.sorted.insert(i, part);
                     i += 1;
                 }

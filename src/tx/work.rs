@@ -91,7 +91,13 @@ impl Transaction {
             // flushes it.
             unsafe { p.write_bytes(0, b.usable() as usize) };
         }
-        self.actions.push(Action::Alloc(b));
+        if defect!(UncommittedKept)
+            && let Some(hold) = &self.hold
+        {
+            heap.publish_few(hold, &[], Some(&b), None);
+        } else {
+            self.actions.push(Action::Alloc(b));
+        }
         Ok(b.user())
     }
 
@@ -106,6 +112,9 @@ impl Transaction {
         }
         let heap = self.prepare_actions(1)?.heap;
         match heap.block_to_free(off) {
+            Ok(b) if defect!(TxFreeAtOnce) => {
+                self.hold.iter().for_each(|h| heap.publish_few(h, &[], None, Some(&b)))
+            }
             Ok(b) => self.actions.push(Action::Free(b)),
             // On media it is free: perhaps a reservation that was taken over.
             Err(e) => match self.actions.iter().rposition(own) {
@@ -149,6 +158,7 @@ impl Transaction {
         for a in actions {
             if let Action::Alloc(b) = a
                 && b.header != HeaderType::None
+                && !defect!(TxPublishedHeader)
             {
                 // Commit makes the header durable.
                 let header = Range { start: b.start, end: b.user(), flush: true };

@@ -90,9 +90,11 @@ pub(super) fn entry_at(region: &Region, at: u64, end: u64, gen_num: u64) -> Opti
     sum.add_u64(word);
     sum.add_u64(0);
     // SAFETY: recovery and abort are alone with the lane's logs.
-    sum.add(unsafe { region.bytes(at + 16, size - 16) });
-    sum.add_u64(gen_num);
-    (sum.value() == stored).then_some(Found { op, target, at, len, size })
+    sum.add(unsafe { region.bytes(at + 16, if defect!(UndoSumHeaderOnly) { 48 } else { size - 16 }) });
+    if !defect!(UndoSumWithoutGeneration) {
+        sum.add_u64(gen_num)
+    }
+    (sum.value() == stored || defect!(UndoSumUnchecked)).then_some(Found { op, target, at, len, size })
 }
 
 /// Writes an empty log into `usable` bytes at the offset `user`, the data of

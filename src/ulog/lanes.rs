@@ -229,7 +229,7 @@ impl Drop for Hold<'_> {
 
 /// Writes `count` lanes as of a new pool (format 3.2), persisted.
 pub fn format(region: &Region, offset: u64, count: u64) {
-    for lane in 0..count {
+    for lane in 0..count - defect!(LastLaneUnformatted) as u64 {
         let start = offset + lane * LANE_SIZE;
         for (log, capacity) in
             [(INTERNAL, INTERNAL_CAPACITY), (EXTERNAL, EXTERNAL_CAPACITY), (UNDO, UNDO_CAPACITY)]

@@ -58,7 +58,7 @@ impl Chain<'_> {
                 f(e)?;
                 at += e.size;
             }
-            if at < end || next == 0 {
+            if at < end || next == 0 || defect!(ChainNotFollowed) {
                 return Ok(());
             }
             let (log, cap, after) = self.link(next)?;
@@ -111,7 +111,9 @@ fn valid_redo<'a>(region: &'a Region, bounds: &'a Bounds, lane: u64) -> impl Ite
     ];
     logs.into_iter().filter_map(move |(name, head, base)| {
         let capacity = region.load(head + CAPACITY);
-        let valid = capacity != 0 && capacity <= base && checksum_matches(region, head, capacity);
+        let valid = capacity != 0
+            && capacity <= base
+            && (checksum_matches(region, head, capacity) || defect!(RedoSumUnchecked));
         valid.then_some(Chain { region, bounds, lane, name, head, capacity, gen_num: 0 })
     })
 }
@@ -127,12 +129,13 @@ pub fn check_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Err
 /// log may hold the generation number that invalidates an undo log.
 pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
     for chain in valid_redo(region, bounds, lane) {
+        defect!(RecoveryClearsFirst, region.persist_word(chain.head + CAPACITY, 0));
         chain.check_and_apply(|e| chain.check_redo(e))?;
         // Targets durable before the log that repeats them is gone.
         region.drain();
         // `next` keeps its value all the time: a header that lost it would
         // leak the extensions.
-        for field in (0..HEADER).step_by(8).filter(|&field| field != NEXT) {
+        for field in (0..HEADER).step_by(8).filter(|&field| field != NEXT || defect!(RecoveryClearsLink)) {
             region.store(chain.head + field, 0);
         }
         region.persist(chain.head, HEADER);
@@ -205,7 +208,7 @@ pub fn rollback_undo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), 
     }
     // The restored data must be durable before the entries lose their validity.
     region.drain();
-    region.persist_word(head + GEN_NUM, gen_num.wrapping_add(1));
+    region.persist_word(head + GEN_NUM, gen_num.wrapping_add(!defect!(RollbackKeepsGeneration) as u64));
     Ok(())
 }
 
@@ -232,8 +235,8 @@ pub fn free_chain_of(region: &Region, bounds: &Bounds, lane: u64) -> Result<Opti
         loop {
             let (log, capacity, after) = chain.link(link)?;
             budget = budget.checked_sub(capacity + HEADER).ok_or_else(|| chain.bad_link(link))?;
-            if after == 0 {
-                let user_buffer = region.load(log + FLAGS) & USER_BUFFER != 0;
+            if after == 0 || defect!(ExtensionsFreedFromHead) {
+                let user_buffer = region.load(log + FLAGS) & USER_BUFFER != 0 && !defect!(LentBufferFreed);
                 return Ok(Some(Linked { field, link, user_buffer }));
             }
             (field, link) = (log + NEXT, after);

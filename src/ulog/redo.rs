@@ -162,10 +162,14 @@ impl Redo {
                 // The only store: its durability is the commit point.
                 region.persist(at, 8);
             }
+            2 if defect!(RedoTwoInPlace) => self.apply(region),
             _ => {
+                defect!(RedoTargetsFirst, self.apply(region));
                 self.store(region);
                 self.apply(region);
-                self.invalidate(region);
+                if !defect!(RedoNotCleared) {
+                    self.invalidate(region)
+                }
             }
         }
         self.clear();
@@ -174,11 +178,12 @@ impl Redo {
     /// Writes the entries behind a header whose checksum makes them valid.
     fn store(&mut self, region: &Region) {
         let n = (self.len() as u64) * VALUE_SIZE;
-        let fills = n >= self.base && n == self.capacity();
-        let stored = if fills { n } else { align_up(n + 8, 64) };
+        let fills = n >= self.base && n == self.capacity() && !defect!(SeedFullRedo);
+        let zero = if defect!(RedoTerminatorMissing) { 0 } else { 8 };
+        let stored = if fills { n } else { align_up(n + zero, 64) };
         self.image.resize(HEAD + (stored / 8) as usize, 0);
         let in_head = stored.min(self.base);
-        if stored > in_head {
+        if stored > in_head && !defect!(RedoHeadFirst) {
             self.store_overflow(region, HEAD + (in_head / 8) as usize);
         }
         self.image[..HEAD].fill(0);
@@ -187,11 +192,14 @@ impl Redo {
         let mut sum = Sum::default();
         let covered = HEAD + (n.min(self.base) / 8) as usize;
         sum.add_words(&self.image[..covered]);
-        self.image[0] = sum.value();
+        self.image[0] = if defect!(RedoSumMissing) { 0 } else { sum.value() };
         region.stream(self.log, &self.image[..HEAD + (in_head / 8) as usize]);
         // The log must be durable before its first target changes: from here
         // on recovery redoes the whole operation.
         region.drain();
+        if stored > in_head && defect!(RedoHeadFirst) {
+            self.store_overflow(region, HEAD + (in_head / 8) as usize)
+        }
         self.image.truncate(HEAD + (n / 8) as usize);
     }
 
@@ -247,7 +255,7 @@ impl Redo {
 
     fn invalidate(&mut self, region: &Region) {
         let mut header = [0; HEAD];
-        header[1] = self.image[1];
+        header[1] = if defect!(RedoLinkCleared) { 0 } else { self.image[1] };
         region.stream(self.log, &header);
         // The invalidation must be durable before the locks and the lane are
         // let go: another lane may change the same words next, and a log that

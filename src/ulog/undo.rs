@@ -158,6 +158,9 @@ impl Undo {
     /// caller made sure of room ([`Undo::missing`]) and may change the range
     /// as soon as this returns.
     pub fn snapshot(&mut self, region: &Region, mut from: u64, mut len: u64) {
+        if defect!(UndoLengthShort) && len > 64 {
+            len -= 64
+        }
         let (last, end) = self.end_of(len);
         let ahead = if len >= LONG_ENTRY { 64 } else { ZERO_AHEAD.max(self.position) };
         if self.zero_at(region, last, end, ahead) {
@@ -224,6 +227,8 @@ impl Undo {
         } else {
             return false; // the log is full: the scan stops at its capacity
         };
+        defect!(UndoNoStopLine, return false);
+        defect!(SeedSpilledUndo, return false);
         let part = &mut self.parts[i];
         if part.zero.0 <= end && end < part.zero.1 {
             return false;
@@ -240,7 +245,7 @@ impl Undo {
     /// The transaction's snapshots were invalidated on media by the next
     /// generation number: start over.
     pub fn restart(&mut self) {
-        self.gen_num += 1;
+        self.gen_num += !defect!(SeedSpilledUndo) as u64;
         self.forget_position();
     }
 
@@ -254,12 +259,18 @@ impl Undo {
     pub fn each(&self, region: &Region, mut f: impl FnMut(u64, u64, u64)) {
         for (i, part) in self.parts[..=self.current].iter().enumerate() {
             let end = part.data + if i == self.current { self.position } else { part.capacity };
+            if defect!(AbortFirstLogOnly) && i > 0 {
+                break;
+            }
             let mut at = part.data;
             while let Some(e) = entry_at(region, at, end, self.gen_num) {
                 if e.op == Op::BufCpy {
                     f(e.target, e.len, e.at + BUF_HEADER);
                 }
                 at += e.size;
+                if defect!(SeedManySnapshots) && i > 0 && at - part.data >= 95 * 64 {
+                    return;
+                }
             }
         }
     }
@@ -278,10 +289,14 @@ fn write_entry(region: &Region, at: u64, from: u64, len: u64, gen_num: u64) {
     let mut sum = Sum::default();
     sum.add_words(&first);
     if len > in_first {
-        write_rest(region, at + 64, from + in_first, len - in_first, &mut sum);
+        let besides = &mut Sum::default();
+        let sum = if defect!(UndoSumHeaderOnly) { besides } else { &mut sum };
+        write_rest(region, at + 64, from + in_first, len - in_first, sum);
     }
-    sum.add_u64(gen_num);
-    first[1] = sum.value();
+    if !defect!(UndoSumWithoutGeneration) {
+        sum.add_u64(gen_num)
+    }
+    first[1] = if defect!(UndoSumMissing) { 0 } else { sum.value() };
     region.stream(at, &first);
 }
 

@@ -6,6 +6,7 @@ mod job;
 mod library;
 mod media;
 mod ops;
+mod ops_more;
 mod pmdk;
 mod recover;
 mod rng;

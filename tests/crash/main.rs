@@ -6,6 +6,7 @@ mod library;
 mod media;
 mod mutants;
 mod ops;
+mod ops_more;
 mod pmdk;
 mod recover;
 mod rng;

@@ -7,13 +7,14 @@ use pmem_rs::pool::{CreateOptions, checksum::Sum};
 
 use crate::library;
 use crate::media::{LOCK, NO_CONTENT};
+use crate::ops_more;
 use crate::recover::Recorded;
 use crate::rng::Rng;
 use crate::world::*;
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 32] = [
+pub const ALL: [(&str, Scenario); 38] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -45,6 +46,12 @@ pub const ALL: [(&str, Scenario); 32] = [
     ("locks", locks),
     ("lists", library::lists),
     ("defrag", library::defrag),
+    ("new_zone", ops_more::new_zone),
+    ("growth", ops_more::growth),
+    ("publish_again", ops_more::publish_again),
+    ("tx_no_flush", ops_more::tx_no_flush),
+    ("tx_publish", ops_more::tx_publish),
+    ("second_lane", ops_more::second_lane),
     (NOT_FOR_PMDK, library::buffers),
 ];
 
@@ -220,7 +227,7 @@ fn realloc() -> History {
     w.finish("realloc")
 }
 
-const HUGE: u64 = 2_700_000;
+pub const HUGE: u64 = 2_700_000;
 
 fn huge() -> History {
     let (mut w, root) = world(16);
@@ -276,7 +283,7 @@ fn reserve(p: &Pool, size: u64, type_num: u64) -> (Oid, pmem_rs::obj::RawAction)
     (oid, act)
 }
 
-fn do_publish(p: &Pool, acts: &[pmem_rs::obj::RawAction]) {
+pub fn do_publish(p: &Pool, acts: &[pmem_rs::obj::RawAction]) {
     // SAFETY: made by this pool, used once.
     unsafe { p.publish(acts) }.unwrap();
 }

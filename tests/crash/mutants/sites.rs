@@ -1,0 +1,234 @@
+//! Mutants by place: each flush and each fence of the library that the
+//! scenarios pass has each of the faults of [`Fault`] that it can have.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pmem_rs::flush::recorder::{Fault, Faulty, Kind, Site};
+
+use super::{CREATE, Change, Check, Mutant};
+use crate::ops;
+use crate::recover::Judge;
+use crate::states::Budget;
+
+/// Scenarios whose recoveries are recorded too.
+const RECOVERED: [&str; 5] =
+    ["publish_many", "tx_snapshots", "tx_large_snapshots", "tx_objects", "second_lane"];
+
+const BEFORE_DESCRIPTOR: &str = "another fence comes before the descriptor";
+
+/// Faults, kind, file, source line (or lines, to tell it from others), reason.
+type Excuse = (&'static [Fault], Kind, &'static str, &'static str, &'static str);
+
+const ALL: &[Fault] = &[Fault::Omitted, Fault::FirstLine, Fault::LastLine, Fault::Late];
+
+/// Faults that no crash can show, and why.
+const UNNOTICED: &[Excuse] = &[
+    (ALL, Kind::Fence, "src/ulog/lanes.rs", "region.drain();", BEFORE_DESCRIPTOR),
+    (ALL, Kind::Fence, "src/pool/create.rs", "region.drain();", BEFORE_DESCRIPTOR),
+    (
+        ALL,
+        Kind::Fence,
+        "src/pool/create.rs",
+        "region.persist_word(HEAP_SIZE, self.heap_size());",
+        BEFORE_DESCRIPTOR,
+    ),
+    (
+        ALL,
+        Kind::Fence,
+        "src/pool/descriptor.rs",
+        "region.copy_in(START, &bytes);\nregion.drain();",
+        "that of the run id follows before create returns",
+    ),
+    (
+        ALL,
+        Kind::Fence,
+        "src/heap/zone.rs",
+        "self.persist_size(region);",
+        "another fence comes before a block of the zone is allocated",
+    ),
+    (
+        ALL,
+        Kind::Flush,
+        "src/heap/zone.rs",
+        "region.fill(self.start + 8, 0, ZONE_HEADER - 8);",
+        "shares its line with the zone's magic, flushed next",
+    ),
+    (
+        ALL,
+        Kind::Flush,
+        "src/obj/root.rs",
+        "self.persist_header(new);",
+        "the header shares its line with the zeroed data, flushed before",
+    ),
+    (
+        ALL,
+        Kind::Fence,
+        "src/ulog/recover.rs",
+        "region.persist_word(head + GEN_NUM, gen_num.wrapping_add(1));",
+        "that of the conversion flags comes before open returns, and recovery can be repeated",
+    ),
+    (
+        ALL,
+        Kind::Flush,
+        "src/obj/defrag.rs",
+        "region.flush(new.start, new.header.size());",
+        "in the default classes the header shares its line with the data, flushed next",
+    ),
+    (ALL, Kind::Flush, "src/obj/open.rs", CONVERSION, "the word is 0 already"),
+    (ALL, Kind::Fence, "src/obj/open.rs", CONVERSION, "the word is 0 already"),
+    (
+        ALL,
+        Kind::Flush,
+        "src/pool/open.rs",
+        "self.region.persist_word(RUN_ID, id);",
+        "its line is flushed again with the conversion flags, before a lock can be used",
+    ),
+    (
+        ALL,
+        Kind::Fence,
+        "src/pool/open.rs",
+        "self.region.persist_word(RUN_ID, id);",
+        "another fence comes before a lock can be used",
+    ),
+    (
+        ALL,
+        Kind::Fence,
+        "src/pool/open.rs",
+        "self.region.drain();",
+        "all calls drained: for what the program flushed and did not drain before it closed",
+    ),
+    (
+        ALL,
+        Kind::Flush,
+        "src/pool/descriptor.rs",
+        "region.flush(ROOT_OFFSET, RESERVED - ROOT_OFFSET);",
+        "shares its line with the reserved words, flushed before",
+    ),
+    (
+        ALL,
+        Kind::Flush,
+        "src/pool/create.rs",
+        "region.persist_word(HEAP_SIZE, self.heap_size());",
+        "its line is flushed again before the descriptor, and open repairs a size of 0",
+    ),
+    (
+        ALL,
+        Kind::Fence,
+        "src/pool/sds.rs",
+        "store(region, &state(false));",
+        "a pool that seems to be open still is marked anew: its counters are equal",
+    ),
+    (ALL, Kind::Fence, "src/heap/boot.rs", "region.drain();", "another fence comes before the descriptor"),
+];
+const CONVERSION: &str = "region.persist_word(CONVERSION_FLAGS, 0);";
+
+const FAULTS: [(Fault, &str); 4] = [
+    (Fault::Omitted, "omitted"),
+    (Fault::FirstLine, "first line missing"),
+    (Fault::LastLine, "last line missing"),
+    (Fault::Late, "late"),
+];
+
+fn name_of(fault: Fault) -> &'static str {
+    FAULTS.iter().find(|f| f.0 == fault).map_or("", |f| f.1)
+}
+
+/// A fault as text, for a child.
+pub fn encode(f: &Faulty) -> String {
+    let kind = if f.kind == Kind::Flush { "flush" } else { "fence" };
+    format!("{}:{kind}:{}:{}:{}", name_of(f.fault), f.file, f.line, f.column)
+}
+
+pub fn decode(text: &str) -> Faulty {
+    let parts: Vec<_> = text.split(':').collect();
+    let [fault, kind, file, line, column] = parts[..] else { panic!("no fault: {text}") };
+    Faulty {
+        fault: FAULTS.iter().find(|f| f.1 == fault).expect("a fault").0,
+        kind: if kind == "flush" { Kind::Flush } else { Kind::Fence },
+        file: file.into(),
+        line: line.parse().unwrap(),
+        column: column.parse().unwrap(),
+    }
+}
+
+/// The site's line of source and `before` lines in front of it.
+fn source(site: &Site, before: usize) -> String {
+    let path = format!("{}/{}", env!("CARGO_MANIFEST_DIR"), site.1.file());
+    let text = std::fs::read_to_string(path).unwrap();
+    let line = site.1.line() as usize;
+    let lines = text.lines().take(line).skip(line - 1 - before).map(str::trim);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn excuse(fault: Fault, site: &Site) -> Option<&'static str> {
+    let is = |u: &&Excuse| {
+        u.0.contains(&fault)
+            && u.1 == site.0
+            && site.1.file() == u.2
+            && source(site, u.3.lines().count() - 1) == u.3
+    };
+    UNNOTICED.iter().find(is).map(|u| u.4)
+}
+
+/// Who passes a site.
+#[derive(Default)]
+struct Passed {
+    /// Scenarios, and how many fences they have.
+    by: Vec<(usize, &'static str)>,
+    /// Some flush there is of several lines.
+    long: bool,
+}
+
+fn sites() -> BTreeMap<Site, Passed> {
+    let mut all: BTreeMap<Site, Passed> = BTreeMap::new();
+    let recordings = ops::ALL.into_iter().map(|(name, scenario)| (name, scenario().recording));
+    for (name, r) in recordings.chain([(CREATE, ops::create(true))]) {
+        for site in r.sites.into_keys().filter(|s| s.1.file().starts_with("src/")) {
+            let passed = all.entry(site).or_default();
+            passed.by.push((r.fences.len(), name));
+            passed.long |= r.long.contains(&site);
+        }
+    }
+    for site in sites_of_recovery() {
+        let passed = Passed { by: RECOVERED.map(|name| (0, name)).to_vec(), long: false };
+        all.entry(site).or_insert(passed);
+    }
+    all
+}
+
+fn sites_of_recovery() -> BTreeSet<Site> {
+    let mut judge = Judge::new(Budget { per_fence: 4 }, 5);
+    for (_, scenario) in ops::ALL.into_iter().filter(|s| RECOVERED.contains(&s.0)) {
+        judge.history(&scenario()).expect("sound without mutation");
+    }
+    judge.sites.retain(|s| s.1.file().ends_with("recover.rs"));
+    judge.sites
+}
+
+pub fn mutants() -> Vec<Mutant> {
+    let mut all = Vec::new();
+    for (site, mut passed) in sites() {
+        passed.by.sort_unstable(); // short ones first
+        let scenarios: Vec<_> = passed.by.iter().map(|b| b.1).collect();
+        for (fault, text) in FAULTS {
+            let possible = match fault {
+                Fault::Omitted => true,
+                Fault::FirstLine | Fault::LastLine => site.0 == Kind::Flush && passed.long,
+                Fault::Late => site.0 == Kind::Fence,
+            };
+            if !possible {
+                continue;
+            }
+            let kind = if site.0 == Kind::Flush { "flush" } else { "fence" };
+            let (file, line, column) = (site.1.file().into(), site.1.line(), site.1.column());
+            all.push(Mutant {
+                name: format!("{kind} {text} {}", site.1),
+                what: format!("{kind} {text}: {}: `{}`", site.1.file(), source(&site, 0)),
+                change: Change::Site(Faulty { fault, kind: site.0, file, line, column }),
+                check: Check::Scenarios(scenarios.clone()),
+                excuse: excuse(fault, &site),
+            });
+        }
+    }
+    all
+}

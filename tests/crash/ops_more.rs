@@ -1,0 +1,123 @@
+//! Scenarios for defects that those of `ops` would miss.
+
+use pmem_rs::obj::Pool;
+use pmem_rs::pool::OpenOptions;
+use pmem_rs::tx::AddRange;
+
+use crate::media::{self, NO_CONTENT, ZONE, put_u64, u64_at};
+use crate::ops::{HUGE, do_publish, world};
+use crate::world::*;
+
+/// The first use of a zone.
+pub fn new_zone() -> History {
+    let mut w = World::new(8);
+    w.record();
+    w.step("root", |p| {
+        p.root(200, None).unwrap();
+    });
+    w.finish("new_zone")
+}
+
+/// A zone that is smaller than its heap: the open lets it grow.
+pub fn growth() -> History {
+    const MORE: u64 = 9;
+    let (mut w, root) = world(16);
+    alloc(w.pool(), slot(w.pool(), root), HUGE, 1);
+    close(w.pool.take().unwrap());
+    let mut image = std::fs::read(w.file.path()).unwrap();
+    let heap = media::heap(&image).unwrap();
+    let (c, size) = *heap.free.last().unwrap();
+    assert!(c + size == heap.chunks && size > MORE, "the last block is free");
+    put_u64(&mut image, ZONE + 64 + 8 * c, (size - MORE) << 32 | 2);
+    let magic = u64_at(&image, ZONE) as u32 as u64;
+    put_u64(&mut image, ZONE, (heap.chunks - MORE) << 32 | magic);
+    w.file.write(&image);
+    // The world's own open leaves the file as it is.
+    let private = OpenOptions { private: true };
+    w.pool = Some(unlocked(|| Pool::open_with(&w.file.0, None, private)).unwrap());
+    w.record();
+    w.step("needs all", |p| alloc(p, slot(p, root + 16), size * media::CHUNK - 16, 2));
+    w.finish("growth")
+}
+
+fn set_words(p: &Pool, words: impl Iterator<Item = u64>, value: u64) {
+    do_publish(p, &words.map(|at| p.set_value(at_word(p, at), value)).collect::<Vec<_>>());
+}
+
+fn at_word(p: &Pool, off: u64) -> *mut u64 {
+    at(p, off).cast()
+}
+
+/// An extension in the place of an older one, whose entries lie behind the new
+/// ones and have become wrong.
+pub fn publish_again() -> History {
+    let (mut w, root) = world(8);
+    let words = |from: u64, to: u64| (from..to).map(move |i| root + 8 * i);
+    set_words(w.pool(), words(0, 84), 1);
+    w.record();
+    w.step("the last ones of them", |p| set_words(p, words(60, 84), 2));
+    w.step("60 words, whole lines of entries", |p| set_words(p, words(0, 60), 3));
+    w.finish("publish_again")
+}
+
+/// A range that commit flushes, merged with one that the program flushes.
+pub fn tx_no_flush() -> History {
+    let (mut w, root) = world(8);
+    w.record();
+    let no_flush = AddRange { snapshot: true, flush: false };
+    let change = |p: &'static Pool, off: u64, how, byte| {
+        tx().add_range(off, 200, how).unwrap();
+        // SAFETY: inside the root.
+        unsafe { at(p, off).write_bytes(byte, 200) };
+    };
+    w.step("the program's range behind", |p| {
+        in_tx(p, || {
+            change(p, root + 200, SNAPSHOT, 1);
+            change(p, root + 400, no_flush, 2);
+            persist(p, at(p, root + 400), 200);
+        })
+    });
+    w.step("and in front", |p| {
+        in_tx(p, || {
+            change(p, root + 400, SNAPSHOT, 3);
+            change(p, root + 200, no_flush, 4);
+            persist(p, at(p, root + 200), 200);
+        })
+    });
+    w.finish("tx_no_flush")
+}
+
+/// Reservations that a transaction takes over.
+pub fn tx_publish() -> History {
+    let (mut w, root) = world(16);
+    w.record();
+    for (i, size) in [80, 2000, HUGE].into_iter().enumerate() {
+        w.step(&format!("{size} bytes"), |p| {
+            in_tx(p, || {
+                let (oid, act) = p.reserve(request(size, NO_CONTENT | size), None).unwrap();
+                let set = p.set_value(at_word(p, root + 64 * i as u64), oid.off);
+                p.with_actions(&[act, set], |actions| tx().publish(actions)).unwrap().unwrap();
+                overwrite(p, root + 1000, 100, i as u8 + 1);
+            })
+        });
+    }
+    w.finish("tx_publish")
+}
+
+/// What only the second lane's logs know; after a crash the first one changes
+/// the same words.
+pub fn second_lane() -> History {
+    let (mut w, root) = world(8);
+    w.record();
+    w.step("takes the first lane", |p| set_words(p, [root, root + 8].into_iter(), 1));
+    for round in 1..3 {
+        w.step("publishes", |p| {
+            let words = [64, 72, 104, 200, 304].map(|at| root + at);
+            on_another_thread(|| set_words(p, words.into_iter(), round));
+        });
+        w.step("commits", |p| {
+            on_another_thread(|| in_tx(p, || overwrite(p, root + 40, 300, round as u8)));
+        });
+    }
+    w.finish("second_lane")
+}

@@ -137,8 +137,8 @@ impl Heap {
     /// Releases what is still linked to the logs of a lane after recovery.
     pub fn release_chain(&self, bounds: &Bounds, lane: u64) -> Result<(), Error> {
         let mut internal: Option<Redo> = None;
-        while let Some(linked) = crate::ulog::free_chain_of(&self.region, bounds, lane)? {
-            if linked.user_buffer {
+        for linked in crate::ulog::extensions_of(&self.region, bounds, lane)? {
+            if linked.is_user_buffer(&self.region) {
                 // The application's own object: unlinked, never freed.
                 self.region.persist_word(linked.field, 0);
                 continue;

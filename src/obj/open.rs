@@ -1,5 +1,6 @@
 //! Creating, opening, checking and closing pools.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicPtr;
@@ -118,13 +119,14 @@ impl Pool {
     }
 }
 
-/// Where logs of this pool may point.
+/// Where logs of this pool may point, for one phase.
 fn bounds(file: &PoolFile, heap_size: u64) -> Bounds {
     let g = file.geometry();
     Bounds {
         lanes: (g.lanes_offset, g.lanes_offset + g.nlanes * ulog::LANE_SIZE),
         heap: (g.heap_offset, g.heap_offset + heap_size),
         words: [ROOT_OFFSET, ROOT_SIZE],
+        budget: Cell::new(heap_size.saturating_mul(Bounds::WALKS)),
     }
 }
 

@@ -142,9 +142,9 @@ impl Transaction {
         let region = heap.region();
         let from = region.try_at(off, n).ok_or(Error::OutsideHeap)?;
         let new = self.alloc(req, true)?;
-        // SAFETY: the new object is this transaction's own and does not
-        // overlap the old one, whose size was just read.
-        unsafe { std::ptr::copy_nonoverlapping(from, region.at(new, n), n as usize) };
+        // SAFETY: both are inside the pool. They overlap if no object starts at
+        // `off`, which freeing it will tell.
+        unsafe { std::ptr::copy(from, region.at(new, n), n as usize) };
         if let Err(e) = self.free(off) {
             self.free(new)?;
             return Err(e);

@@ -2,17 +2,18 @@
 //! hostile until checked: a log is carried out only after all its targets
 //! were found to be places that logs may change.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use super::entry::{BUF_HEADER, Found, Op, entry_at, valid_extension};
 use super::{
     CAPACITY, EXTERNAL, EXTERNAL_CAPACITY, Error, FLAGS, GEN_NUM, HEADER, INTERNAL, INTERNAL_CAPACITY,
-    LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER,
+    LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER, align_up,
 };
 use crate::pool::{Region, checksum::Sum};
 
-/// What recovery needs to know of the pool around a lane.
-#[derive(Clone, Copy, Debug)]
+/// What one phase of recovery needs to know of the pool around the lanes.
+#[derive(Debug)]
 pub struct Bounds {
     /// All lanes.
     pub lanes: (u64, u64),
@@ -20,9 +21,16 @@ pub struct Bounds {
     pub heap: (u64, u64),
     /// Words of the descriptor that redo logs may change.
     pub words: [u64; 2],
+    /// Bytes of linked logs that the phase may still walk. Sound logs do not
+    /// overlap: what runs out is a loop, or lanes that share their extensions.
+    pub budget: Cell<u64>,
 }
 
 impl Bounds {
+    /// How often a phase walks a log: to check it, to check it again before it
+    /// is carried out, and then.
+    pub const WALKS: u64 = 3;
+
     fn allows_word(&self, at: u64) -> bool {
         let inside = |(from, to): (u64, u64)| from <= at && at < to && to - at >= 8;
         at & 7 == 0 && (inside(self.lanes) || inside(self.heap) || self.words.contains(&at))
@@ -50,8 +58,6 @@ impl Chain<'_> {
     fn each(&self, mut f: impl FnMut(Found) -> Result<(), Error>) -> Result<(), Error> {
         let (mut data, mut capacity) = (self.head + HEADER, self.capacity);
         let mut next = self.region.load(self.head + NEXT);
-        // Logs of a chain do not overlap, so a longer one has a loop.
-        let mut budget = self.region.len() as u64;
         loop {
             let (mut at, end) = (data, data + capacity);
             while let Some(e) = entry_at(self.region, at, end, self.gen_num) {
@@ -62,7 +68,6 @@ impl Chain<'_> {
                 return Ok(());
             }
             let (log, cap, after) = self.link(next)?;
-            budget = budget.checked_sub(cap + HEADER).ok_or_else(|| self.bad_link(next))?;
             (data, capacity, next) = (log + HEADER, cap, after);
         }
     }
@@ -88,8 +93,12 @@ impl Chain<'_> {
     }
 
     fn link(&self, next: u64) -> Result<(u64, u64, u64), Error> {
-        let heap = self.bounds.heap;
-        valid_extension(self.region, next, heap.0, heap.1).ok_or_else(|| self.bad_link(next))
+        let (heap, budget) = (self.bounds.heap, &self.bounds.budget);
+        let linked = valid_extension(self.region, next, heap.0, heap.1).and_then(|linked| {
+            budget.set(budget.get().checked_sub(linked.1 + HEADER)?);
+            Some(linked)
+        });
+        linked.ok_or_else(|| self.bad_link(next))
     }
 
     fn bad_link(&self, next: u64) -> Error {
@@ -218,29 +227,33 @@ pub struct Linked {
     /// Offset of the `next` field that holds the link.
     pub field: u64,
     pub link: u64,
-    pub user_buffer: bool,
 }
 
-/// The last extension linked to the lane's external redo or undo log, if any;
-/// both are idle. Called, and the extension released, until there is none.
-pub fn free_chain_of(region: &Region, bounds: &Bounds, lane: u64) -> Result<Option<Linked>, Error> {
+impl Linked {
+    /// Whether it is the application's own object.
+    pub fn is_user_buffer(&self, region: &Region) -> bool {
+        region.load(align_up(self.link, 64) + FLAGS) & USER_BUFFER != 0 && !defect!(LentBufferFreed)
+    }
+}
+
+/// The extensions linked to the lane's external redo and undo logs, both idle,
+/// in the order of their release: each chain from its end.
+pub fn extensions_of(region: &Region, bounds: &Bounds, lane: u64) -> Result<Vec<Linked>, Error> {
     let start = bounds.lanes.0 + lane * LANE_SIZE;
+    let mut found = Vec::new();
     for (name, head) in [("external redo", start + EXTERNAL), ("undo", start + UNDO)] {
         let chain = Chain { region, bounds, lane, name, head, capacity: 0, gen_num: 0 };
+        let first = found.len();
         let (mut field, mut link) = (head + NEXT, region.load(head + NEXT));
-        if link == 0 {
-            continue;
-        }
-        let mut budget = region.len() as u64;
-        loop {
-            let (log, capacity, after) = chain.link(link)?;
-            budget = budget.checked_sub(capacity + HEADER).ok_or_else(|| chain.bad_link(link))?;
-            if after == 0 || defect!(ExtensionsFreedFromHead) {
-                let user_buffer = region.load(log + FLAGS) & USER_BUFFER != 0 && !defect!(LentBufferFreed);
-                return Ok(Some(Linked { field, link, user_buffer }));
-            }
+        while link != 0 {
+            let (log, _, after) = chain.link(link)?;
+            found.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+            found.push(Linked { field, link });
             (field, link) = (log + NEXT, after);
         }
+        if !defect!(ExtensionsFreedFromHead) {
+            found[first..].reverse();
+        }
     }
-    Ok(None)
+    Ok(found)
 }

@@ -1,0 +1,73 @@
+//! A mutated pool file: checked, opened, walked and used. Whatever is in it,
+//! the process lives, and touches nothing outside of the mapping.
+//!
+//! An input names one of the base images, then mutations, then what a program
+//! does with the pool.
+
+mod bases;
+mod mutate;
+mod program;
+
+use std::cell::RefCell;
+use std::ffi::{c_int, c_void};
+use std::ptr::{null, null_mut};
+
+use super::abi::{self, pmemobj_check, pmemobj_close, pmemobj_ctl_set, pmemobj_open};
+use super::bytes::Bytes;
+use super::image;
+use bases::Base;
+pub use bases::{NLANES, create};
+
+const MAX_MUTATIONS: u64 = 16;
+/// Makes the pool's own writes vanish, which is tested by the next input.
+const COPY_ON_WRITE: &std::ffi::CStr = c"copy_on_write.at_open";
+
+thread_local! {
+    static BASES: RefCell<Vec<Base>> = RefCell::new(first());
+}
+
+fn first() -> Vec<Base> {
+    image::guard();
+    let bases = bases::all();
+    let mut on: c_int = 1;
+    // SAFETY: an int, as the entry wants it.
+    let r = unsafe { pmemobj_ctl_set(null_mut(), COPY_ON_WRITE.as_ptr(), (&raw mut on).cast::<c_void>()) };
+    assert_eq!(r, 0);
+    bases
+}
+
+pub fn run(input: &[u8]) {
+    BASES.with_borrow_mut(|bases| {
+        let mut input = Bytes::new(input);
+        let n = bases.len();
+        let base = &mut bases[input.u8() as usize % n];
+        for _ in 0..input.below(MAX_MUTATIONS) {
+            mutate::mutate(base, &mut input);
+        }
+        if let Some(size) = base.cut.take() {
+            base.image.cut(size);
+        }
+        // A program checks a pool or does not.
+        let checked = input.u8() & 1 == 0;
+        let path = base.image.file.path.clone();
+        let mut sound = None;
+        if checked {
+            // SAFETY: a C string.
+            sound = Some(unsafe { pmemobj_check(path.as_ptr(), null()) });
+            assert!(sound == Some(1) || !abi::message().is_empty(), "a reason");
+        }
+        // SAFETY: as above.
+        let pop = unsafe { pmemobj_open(path.as_ptr(), null()) };
+        if pop.is_null() {
+            assert!(abi::errno() > 0 && !abi::message().is_empty(), "a reason");
+            assert_ne!(sound, Some(1), "a sound pool opens: {}", abi::message());
+        } else {
+            assert!(image::is_guarded(pop));
+            assert_ne!(sound, Some(-1), "a pool that cannot be checked does not open");
+            program::run(pop, base, &mut input);
+            // SAFETY: open, and nothing of it is used any more.
+            unsafe { pmemobj_close(pop) };
+        }
+        base.image.restore();
+    });
+}

@@ -26,15 +26,17 @@ thread_local! {
 /// If the system has no key to spare, buffers are never freed.
 static AT_THREAD_END: AtThreadEnd = AtThreadEnd::new(free);
 
-/// The thread's buffer, made now if there is none; null if out of memory.
+/// The thread's buffer, made now if there is none, with what is known of a
+/// message that was lost; null if out of memory.
 fn buffer() -> *mut u8 {
     let mut p = BUFFER.get();
     if p.is_null() {
         // SAFETY: plain allocation.
         p = unsafe { libc::malloc(SIZE) }.cast();
         if !p.is_null() {
-            // SAFETY: just allocated.
-            unsafe { *p = 0 };
+            let text = if LOST.get() { NO_MEMORY } else { c"" }.to_bytes_with_nul();
+            // SAFETY: just allocated, and larger than either text.
+            unsafe { p.copy_from_nonoverlapping(text.as_ptr(), text.len()) };
             BUFFER.set(p);
             AT_THREAD_END.set(p.cast());
         }

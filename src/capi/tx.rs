@@ -334,8 +334,9 @@ unsafe fn take_lock(t: &mut Transaction, kind: c_int, at: *mut c_void) -> c_int 
     if t.holds(lock) {
         return 0;
     }
-    if t.reserve_lock().is_err() {
-        return libc::ENOMEM;
+    if let Err(e) = t.reserve_lock() {
+        super::errmsg::set(format_args!("{e}"));
+        return e.errno();
     }
     // SAFETY: the C contract.
     let error = unsafe {

@@ -37,6 +37,7 @@ pub use file::{FileFlags, is_pmem, map_file, unmap};
 pub use map::Mapping;
 pub use platform::has_auto_flush;
 pub use sync::{deep_drain, deep_flush, msync};
+pub use sysfs::Fd;
 
 /// Makes all decisions that are made once. Without this call they are made
 /// when they are first needed.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use super::block::{Block, Place};
 use super::class::{HUGE, NO_CLASS};
-use super::layout::{CHUNK, HeaderType, MAX_ALLOC, MAX_UNITS, RUN_HEADER};
+use super::layout::{CHUNK, HeaderType, MAX_ALLOC, MAX_UNITS, RUN_HEADER, RunGeometry};
 use super::run::{self, RunMap};
 use super::zone::{Slot, SlotState, Zone};
 use super::{Error, Heap, Request};
@@ -104,13 +104,13 @@ impl Heap {
         if units > most {
             return Err(Error::ClassUnsuitable(req.size));
         }
-        self.reserve_units(arena, id, units as u32).ok_or(Error::Full(req.size))
+        self.reserve_units(arena, id, units as u32).ok_or_else(|| self.why_none(req.size))
     }
 
     fn reserve_huge(&self, size: u64) -> Result<Block, Error> {
         let header = HeaderType::Compact;
         let chunks = (size + header.size()).div_ceil(CHUNK) as u32;
-        let (z, chunk) = self.reserve_chunks(chunks, header, None).ok_or(Error::Full(size))?;
+        let (z, chunk) = self.reserve_chunks(chunks, header, None).ok_or_else(|| self.why_none(size))?;
         Ok(Block {
             start: self.zones[z as usize].chunk(chunk),
             size: chunks as u64 * CHUNK,
@@ -204,13 +204,34 @@ impl Heap {
         });
     }
 
+    /// Why nothing could be reserved: no space, or no memory to look for it.
+    #[cold]
+    fn why_none(&self, size: u64) -> Error {
+        if self.short_of_memory.swap(false, Relaxed) { Error::OutOfMemory } else { Error::Full(size) }
+    }
+
     /// Puts a run with free units on the recycler's list. The slot's lock is
-    /// held. Without memory the run stays "full" until the next free in it.
+    /// held. Without memory the run stays "full" until the next free in it, or
+    /// until space is looked for everywhere.
     pub(super) fn list(&self, slot: &Slot, zone: u32, chunk: u32) {
         let mut runs = self.recycler(slot.class());
         if runs.try_reserve(1).is_ok() {
             runs.push((zone, chunk));
             slot.set_state(SlotState::Listed);
+        } else {
+            self.unlisted.store(true, Relaxed);
+        }
+    }
+
+    /// Lists the runs for which there was no memory when they should have been.
+    #[cold]
+    fn list_the_unlisted(&self) {
+        for zone in self.zones.iter().filter(|z| z.is_ready()) {
+            for c in 0..zone.chunks {
+                if let Some(slot) = zone.slot(c).filter(|s| s.state() == SlotState::Full) {
+                    slot.lock.with(|| self.list_scanned(zone, c, slot));
+                }
+            }
         }
     }
 
@@ -262,7 +283,7 @@ impl Heap {
         let (Some(slot), Some(c)) = (zone.slot(chunk), self.classes.get(class)) else { return null_mut() };
         slot.lock.with(|| {
             if slot.map.load(Relaxed).is_null()
-                && let Some(map) = RunMap::read(&self.region, zone, chunk, c.run)
+                && let Some(map) = self.read_map(zone, chunk, c.run)
             {
                 slot.map.store(map, Relaxed);
             }
@@ -277,6 +298,14 @@ impl Heap {
         })
     }
 
+    fn read_map(&self, zone: &Zone, chunk: u32, g: RunGeometry) -> Option<*mut RunMap> {
+        let map = RunMap::read(&self.region, zone, chunk, g);
+        if map.is_none() {
+            self.short_of_memory.store(true, Relaxed);
+        }
+        map
+    }
+
     /// A new run, from free chunks; with `locked`, from emptied runs too.
     fn new_run(&self, class: u8, locked: Option<usize>) -> *mut RunMap {
         let Some(g) = self.classes.get(class).map(|c| c.run) else { return null_mut() };
@@ -287,11 +316,17 @@ impl Heap {
         let Some((z, chunk)) = found else { return null_mut() };
         let zone = &self.zones[z as usize];
         run::create(&self.region, zone, chunk, &g);
-        if let Some(slot) = zone.slot(chunk) {
-            slot.set_class(class);
-        }
         self.stats.count_run(g.chunks as i64 * CHUNK as i64, 0);
-        self.activate(zone, chunk, class)
+        let (Some(slot), Some(map)) = (zone.slot(chunk), self.read_map(zone, chunk, g)) else {
+            self.run_to_free(zone, chunk); // before anyone knows of it
+            return null_mut();
+        };
+        slot.lock.with(|| {
+            slot.set_class(class);
+            slot.map.store(map, Relaxed);
+            slot.set_state(SlotState::Active);
+        });
+        map
     }
 
     /// Another arena's run, when nothing else has room. Arenas are only tried,
@@ -322,6 +357,9 @@ impl Heap {
     /// caller that holds an arena's lock only tries the others', as another
     /// thread may be here with the locks the other way round.
     fn reclaim_empty_runs(&self, locked: Option<usize>) {
+        if self.unlisted.swap(false, Relaxed) {
+            self.list_the_unlisted();
+        }
         for (i, a) in self.arenas.iter().enumerate() {
             match locked {
                 None => a.lock.lock(),

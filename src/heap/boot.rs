@@ -103,7 +103,11 @@ impl Heap {
         let from = self.next_zone.load(Ordering::Relaxed);
         for zone in self.zones.iter().skip(from as usize) {
             if !zone.is_ready() {
-                return self.scan_zone(zone.index).is_ok();
+                let scanned = self.scan_zone(zone.index);
+                if scanned == Err(Error::OutOfMemory) {
+                    self.short_of_memory.store(true, Ordering::Relaxed);
+                }
+                return scanned.is_ok();
             }
             self.next_zone.fetch_max(zone.index + 1, Ordering::Relaxed);
         }
@@ -126,6 +130,8 @@ impl Heap {
                 zone.initialize(&self.region);
             }
             zone.walk(&self.region, |_, _| Ok(()))?;
+            let scanned = self.zones.iter().filter(|z| z.is_ready());
+            blocks.make_room(scanned.chain([zone]).map(|z| z.chunks as usize).sum())?;
             let slots = zone.new_slots()?;
             let mut free: Option<(u32, u32)> = None;
             // Cannot fail: the same walk just passed, and free blocks only merge.
@@ -200,9 +206,12 @@ impl Heap {
         if slot.state() != SlotState::Full {
             return; // somebody freed in it since
         }
-        if let Some(class) = self.classes.get(slot.class())
-            && run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &class.run) > 0
-        {
+        let free = match (slot.map(), self.classes.get(slot.class())) {
+            (Some(map), _) => map.free_units(),
+            (None, Some(class)) => run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &class.run),
+            _ => 0,
+        };
+        if free > 0 {
             self.list(slot, zone.index, c);
         }
     }

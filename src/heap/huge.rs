@@ -1,5 +1,6 @@
 //! Free blocks of whole chunks: finding, splitting, coalescing.
 
+use super::Error;
 use super::layout::{ChunkHeader, FOOTER, FREE, HeaderType};
 use super::zone::Zone;
 use crate::pool::Region;
@@ -19,14 +20,18 @@ fn key(zone: u32, chunk: u32, size: u32) -> u64 {
 }
 
 impl FreeBlocks {
-    /// Notes a free block. Without memory for the note the block cannot be
-    /// used until the pool is opened again; on media it is free all the same.
+    /// Makes room for the blocks of zones of so many chunks together, so that
+    /// none is ever lost for want of memory.
+    pub fn make_room(&mut self, chunks: usize) -> Result<(), Error> {
+        self.sorted.try_reserve_exact(chunks - self.sorted.len()).map_err(|_| Error::OutOfMemory)
+    }
+
+    /// Notes a free block, for which there is room.
     pub fn insert(&mut self, zone: u32, chunk: u32, size: u32) {
-        if self.sorted.try_reserve(1).is_ok() {
-            let k = key(zone, chunk, size);
-            if let Err(i) = self.sorted.binary_search(&k) {
-                self.sorted.insert(i, k);
-            }
+        let k = key(zone, chunk, size);
+        if let Err(i) = self.sorted.binary_search(&k) {
+            debug_assert!(self.sorted.len() < self.sorted.capacity());
+            self.sorted.insert(i, k);
         }
     }
 

@@ -24,7 +24,7 @@ mod stats;
 mod zone;
 
 use std::alloc::Layout;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 pub use arenas::Sharing;
@@ -79,6 +79,10 @@ pub struct Heap {
     free: Mutex<huge::FreeBlocks>,
     arenas: arenas::Arenas,
     recyclers: Vec<Mutex<Vec<(u32, u32)>>>,
+    /// A run is not on a recycler's list, though it should be.
+    unlisted: AtomicBool,
+    /// Memory was short when space was looked for.
+    short_of_memory: AtomicBool,
     /// Log space lent by the application to running transactions.
     buffers: Mutex<Vec<Buffer>>,
     /// `tx.cache.size`.
@@ -111,6 +115,8 @@ impl Heap {
             free: Mutex::default(),
             arenas,
             recyclers: Vec::new(),
+            unlisted: AtomicBool::new(false),
+            short_of_memory: AtomicBool::new(false),
             undo_extension: AtomicU64::new(UNDO_EXTENSION),
             buffers: Mutex::default(),
             stats,

@@ -38,6 +38,7 @@ impl Error {
             Error::Heap(e) => e.errno(),
             Error::Log(e) => e.errno(),
             Error::AlreadyOpen => libc::EEXIST,
+            Error::Config(e) if e.errno() == Some(libc::ENOMEM) => libc::ENOMEM,
             Error::Config(_)
             | Error::OidsOfOtherPool
             | Error::RootSizeZero

@@ -2,16 +2,14 @@
 //! set something, between semicolons.
 
 use std::ffi::CStr;
-use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
 
 use super::{ClassDesc, Error, Op, Result, Value, find, integer};
-use crate::flush::env;
+use crate::flush::{Fd, env};
 use crate::obj::Pool;
 use crate::pool::Text;
 
 /// Largest configuration file.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: usize = 1 << 20;
 
 /// How a configuration string says a value.
 #[derive(Clone, Copy, Debug)]
@@ -101,20 +99,24 @@ fn apply(text: &[u8], mode: Mode) -> Result<()> {
     Ok(())
 }
 
-/// A file without comments and white space.
+/// A file without comments and white space. By libc's calls: std's would end
+/// the process when there is no memory for a copy of the path.
 fn read(path: &CStr) -> Result<Vec<u8>> {
     let cannot =
         Error::Invalid("the file that PMEMOBJ_CONF_FILE names cannot be read, or is larger than 1 MiB");
-    let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
-    let mut file = std::fs::File::open(path).map_err(|_| cannot)?;
-    let size = file.metadata().map_err(|_| cannot)?.len();
-    if size > MAX_FILE {
-        return Err(cannot);
+    let file = Fd::open(path, libc::O_RDONLY, 0).map_err(|_| cannot)?;
+    let (mut text, mut buf) = (Vec::new(), [0; 1024]);
+    loop {
+        match file.read(&mut buf) {
+            Ok([]) => break,
+            Ok(part) if part.len() <= MAX_FILE - text.len() => {
+                text.try_reserve(part.len()).map_err(|_| crate::heap::Error::OutOfMemory)?;
+                text.extend_from_slice(part);
+            }
+            Err(libc::EINTR) => {}
+            _ => return Err(cannot),
+        }
     }
-    let mut text = Vec::new();
-    text.try_reserve_exact(size as usize).map_err(|_| crate::heap::Error::OutOfMemory)?;
-    text.resize(size as usize, 0);
-    file.read_exact(&mut text).map_err(|_| cannot)?;
     let mut comment = false;
     text.retain(|&b| {
         comment = b == b'#' || comment && b != b'\n';

@@ -20,8 +20,8 @@ const WORDS: usize = (HEAP_HEADER / 8) as usize;
 const FIELDS: [(usize, &str, u64); 4] =
     [(2, "major", 1), (3, "minor", 0), (5, "chunk size", CHUNK), (6, "chunks per zone", MAX_CHUNKS)];
 
-/// Writes an empty heap of `size` bytes at `start`, durable on return
-/// (format 1.8, step 8). Zones stay uninitialised until they are needed.
+/// Writes an empty heap of `size` bytes at `start` (format 1.8, step 8);
+/// flushed, not drained. Zones stay uninitialised until they are needed.
 pub fn format(region: &Region, start: u64, size: u64) {
     let mut words = [0u64; WORDS];
     for (i, half) in SIGNATURE.chunks_exact(8).enumerate() {
@@ -43,8 +43,6 @@ pub fn format(region: &Region, start: u64, size: u64) {
         region.store(zone.header_at(0), 0);
         region.flush(zone.header_at(0), 8);
     }
-    // Heap durable before the descriptor that makes it part of a pool.
-    region.drain();
 }
 
 fn checksum(words: &[u64; WORDS]) -> u64 {

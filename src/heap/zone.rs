@@ -179,7 +179,8 @@ impl Zone {
         defect!(ZoneMagicFirst, self.persist_size(region));
         // The block before the magic that makes anyone look at it.
         self.persist_free(region, 0, self.chunks);
-        region.fill(self.start + 8, 0, ZONE_HEADER - 8);
+        // In the line of the magic, which is flushed.
+        (8..ZONE_HEADER).step_by(8).for_each(|at| region.store(self.start + at, 0));
         self.persist_size(region);
     }
 

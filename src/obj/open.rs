@@ -182,7 +182,9 @@ fn release_chains(file: &PoolFile, heap: &Heap) -> Result<()> {
     for lane in 0..g.nlanes {
         heap.release_chain(&bounds, lane)?;
     }
-    region.persist_word(CONVERSION_FLAGS, 0);
+    if region.load(CONVERSION_FLAGS) != 0 {
+        region.persist_word(CONVERSION_FLAGS, 0);
+    }
     Ok(())
 }
 

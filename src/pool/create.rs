@@ -65,7 +65,6 @@ pub fn create<'a>(path: &'a CStr, layout: &[u8], o: &CreateOptions) -> Result<Cr
     c.set = id.set;
     let header = Header::new(&id.set, &id.file, id.crtime, o.sds);
     region.copy_in(0, header.bytes());
-    region.drain();
     c.mapped = Some((mapping, region));
     Ok(c)
 }
@@ -135,10 +134,11 @@ impl Creation<'_> {
     }
 
     /// Steps 9 to 11: the descriptor that makes the file a pool. Lanes and
-    /// heap are formatted, durably.
+    /// heap are formatted and flushed: its first fence is for all of them.
+    /// It is durable itself once the run id is.
     pub fn describe(&mut self, layout: &[u8]) -> Result<PoolFile, Error> {
         let region = self.region();
-        region.persist_word(HEAP_SIZE, self.heap_size());
+        region.store(HEAP_SIZE, self.heap_size());
         descriptor::format(&region, layout);
         let geometry = self.geometry();
         let Some((mapping, region)) = self.mapped.take() else { unreachable!("create maps the file") };

@@ -36,8 +36,8 @@ pub struct Geometry {
     pub heap_offset: u64,
 }
 
-/// Writes the descriptor of a new pool, durable on return. Lanes and heap are
-/// durable already: from here on the file is a pool.
+/// Writes the descriptor of a new pool, behind a fence for all that it vouches
+/// for and with the words behind it, heap_size included; flushed, not drained.
 pub fn format(region: &Region, layout: &[u8]) {
     let mut bytes = [0u8; SIZE];
     bytes[..layout.len()].copy_from_slice(layout);
@@ -52,12 +52,12 @@ pub fn format(region: &Region, layout: &[u8]) {
     for word in [RUN_ID, ROOT_OFFSET, ROOT_SIZE, CONVERSION_FLAGS, CURR_ALLOCATED] {
         region.store(word, 0);
     }
+    // Its flush takes the words in front, which share its first line.
     region.fill(RESERVED, 0, super::SCRATCH - RESERVED);
-    region.flush(ROOT_OFFSET, RESERVED - ROOT_OFFSET);
-    // What the descriptor vouches for, before the descriptor.
+    // Header, lanes, heap and these words, before the descriptor that makes
+    // them a pool.
     region.drain();
     region.copy_in(START, &bytes);
-    region.drain();
 }
 
 fn checksum(bytes: &[u8; SIZE]) -> u64 {

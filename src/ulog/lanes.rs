@@ -227,7 +227,7 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// Writes `count` lanes as of a new pool (format 3.2), persisted.
+/// Writes `count` lanes as of a new pool (format 3.2); flushed, not drained.
 pub fn format(region: &Region, offset: u64, count: u64) {
     for lane in 0..count - defect!(LastLaneUnformatted) as u64 {
         let start = offset + lane * LANE_SIZE;
@@ -240,6 +240,4 @@ pub fn format(region: &Region, offset: u64, count: u64) {
             region.flush(start + log + CAPACITY, 8);
         }
     }
-    // Lanes durable before anything makes the pool recognisable as one.
-    region.drain();
 }

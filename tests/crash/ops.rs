@@ -14,7 +14,7 @@ use crate::world::*;
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 38] = [
+pub const ALL: [(&str, Scenario); 42] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -52,6 +52,10 @@ pub const ALL: [(&str, Scenario); 38] = [
     ("tx_no_flush", ops_more::tx_no_flush),
     ("tx_publish", ops_more::tx_publish),
     ("second_lane", ops_more::second_lane),
+    ("whole_zone", ops_more::whole_zone),
+    ("custom_root", ops_more::custom_root),
+    ("custom_defrag", ops_more::custom_defrag),
+    ("converted", ops_more::converted),
     (NOT_FOR_PMDK, library::buffers),
 ];
 

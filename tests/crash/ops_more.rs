@@ -1,6 +1,7 @@
 //! Scenarios for defects that those of `ops` would miss.
 
-use pmem_rs::obj::Pool;
+use pmem_rs::heap::{ClassInfo, HeaderType};
+use pmem_rs::obj::{Defragmented, Oid, Pool, Request};
 use pmem_rs::pool::OpenOptions;
 use pmem_rs::tx::AddRange;
 
@@ -120,4 +121,103 @@ pub fn second_lane() -> History {
         });
     }
     w.finish("second_lane")
+}
+
+/// A thread reserves all of a new zone and drains nothing more; another one
+/// publishes.
+pub fn whole_zone() -> History {
+    let mut w = World::new(8);
+    let chunks = (u64_at(bytes(w.pool()), 0x1820) - 0x400 - 0x8_0000) / media::CHUNK;
+    w.record();
+    let mut act = None;
+    w.step("reserve", |p| {
+        let req = request(chunks * media::CHUNK - 16, NO_CONTENT | 1);
+        on_another_thread(|| act = Some(p.reserve(req, None).unwrap().1));
+    });
+    w.step("publish", |p| do_publish(p, act.as_slice()));
+    w.finish("whole_zone")
+}
+
+/// A class whose units end inside lines: the headers of some objects share no
+/// line with their data.
+fn add_class(p: &'static Pool, unit: u64) -> u16 {
+    let info = ClassInfo { unit, alignment: 0, units: 60, header: HeaderType::Compact };
+    p.target().heap.add_class(None, &info).unwrap().0 as u16
+}
+
+/// A root whose header is the only thing in its line.
+pub fn custom_root() -> History {
+    const UNIT: u64 = 240;
+    let mut w = World::new(8);
+    w.record();
+    w.step("class", |p| {
+        add_class(p, UNIT);
+    });
+    w.step("object", |p| alloc(p, std::ptr::null_mut(), UNIT - 16, 1));
+    w.step("root", |p| {
+        let oid = p.root(UNIT - 16, None).unwrap();
+        assert_eq!(oid.off % 64, 0, "its header ends a line");
+    });
+    w.finish("custom_root")
+}
+
+/// Objects that move, of the same kind.
+pub fn custom_defrag() -> History {
+    const UNIT: u64 = 3696;
+    let (mut w, root) = world(16);
+    let p = w.pool();
+    let class = add_class(p, UNIT);
+    let units = p.target().heap.class_info(class as u8).unwrap().units;
+    let mut all = vec![Oid::NULL; 2 * units as usize];
+    for (i, oid) in all.iter_mut().enumerate() {
+        let req = Request { class, ..request(UNIT - 16, i as u64) };
+        let mut ctor = |at: *mut u8| {
+            fill(at, UNIT - 16, i as u64);
+            persist(p, at, UNIT - 16);
+            true
+        };
+        // SAFETY: an id in volatile memory.
+        unsafe { p.alloc(oid, req, Some(&mut ctor)) }.unwrap();
+    }
+    let keep = |i: usize| if i < units as usize { i % 2 == 0 } else { i % 16 == 3 };
+    let mut ids = Vec::new();
+    for (i, oid) in all.iter_mut().enumerate() {
+        if keep(i) {
+            let to = root + 16 * ids.len() as u64;
+            // SAFETY: inside the root.
+            unsafe { slot(p, to).write(*oid) };
+            persist(p, slot(p, to).cast(), 16);
+            ids.push(to);
+        } else {
+            free(p, oid);
+        }
+    }
+    w.record();
+    w.step("class", |p| {
+        add_class(p, UNIT);
+    });
+    w.step("defrag", |p| {
+        let oids: Vec<_> = ids.iter().map(|&at| slot(p, at)).collect();
+        let mut done = Defragmented::default();
+        // SAFETY: ids in objects of the pool.
+        unsafe { p.defrag(&oids, &mut done) }.unwrap();
+        assert!(done.relocated >= 4, "{done:?}");
+    });
+    w.finish("custom_defrag")
+}
+
+/// A pool as the conversion utility leaves it: lanes all zero, a flag. A few
+/// lanes show as much as all would.
+pub fn converted() -> History {
+    let (mut w, root) = world(8);
+    close(w.pool.take().unwrap());
+    let mut image = std::fs::read(w.file.path()).unwrap();
+    image[media::LANES as usize..(media::LANES + 3 * media::LANE) as usize].fill(0);
+    put_u64(&mut image, 0x1818, 1);
+    w.file.write(&image);
+    let private = OpenOptions { private: true };
+    w.pool = Some(unlocked(|| Pool::open_with(&w.file.0, None, private)).unwrap());
+    w.record();
+    w.step("commit", |p| in_tx(p, || overwrite(p, root, 1000, 1)));
+    w.finish("converted")
 }

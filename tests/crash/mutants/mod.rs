@@ -2,6 +2,7 @@
 //! Each runs in a process of its own. docs/crash-consistency.md says how to run
 //! them; `make mutants` runs all and writes docs/mutants.md.
 
+mod closing;
 mod defects;
 mod sites;
 mod table;
@@ -171,6 +172,9 @@ fn child(scenarios: &str) {
 }
 
 fn attempt(judge: &mut Judge, name: &str) -> Result<(), crate::recover::Failure> {
+    if name == closing::NAME {
+        return closing::judge(&mut judge.tally);
+    }
     if name == CREATE {
         return [true, false].into_iter().try_for_each(|used| judge.creation(&ops::create(used)));
     }

@@ -13,6 +13,7 @@ const CHECKS: &[(&str, &str)] = &[
     ("not idle", "logs idle after recovery"),
     ("looks initialised", "locks of an earlier run"),
     ("not marked so", "shutdown state"),
+    ("marked as closed", "shutdown state"),
     ("check", "pmemobj_check"),
     ("iteration finds", "iteration"),
     ("handed out twice", "operations after recovery"),

@@ -51,12 +51,18 @@ static struct {
 	long first, last;
 	int error;
 	long seen[CALLS], failed;
-	void (*at_fault)(void);
+	int dax; /* MAP_SYNC is granted */
 } machine = {.call = CALLS};
 
 /* Counts a call; true if it is to fail, with errno set. */
+/* For a debugger to stop at. */
 __attribute__((noinline)) void machine_fault(void);
-__attribute__((noinline)) void machine_fault(void) { __asm__ volatile(""); }
+__attribute__((noinline)) void
+machine_fault(void)
+{
+	__asm__ volatile("");
+}
+
 static int
 fails(enum call call)
 {
@@ -67,8 +73,6 @@ fails(enum call call)
 		return 0;
 	machine.failed++;
 	machine_fault();
-	if (machine.at_fault)
-		machine.at_fault();
 	errno = machine.error;
 	return 1;
 }
@@ -136,7 +140,7 @@ forget(const void *p)
 }
 
 /* Blocks that were never freed; each is reported. */
-static int
+static inline int
 leaks(void)
 {
 	int n = 0;
@@ -279,7 +283,7 @@ REPLACE(int, stat, (const char *path, struct stat *st), (path, st), -1)
 REPLACE(int, flock, (int fd, int how), (fd, how), -1)
 REPLACE(int, access, (const char *path, int mode), (path, mode), -1)
 REPLACE_TOO(void *, mmap, (void *at, size_t len, int prot, int flags, int fd, off_t off),
-	(at, len, prot, flags, fd, off), MAP_FAILED)
+	(at, len, prot, machine.dax ? flags & ~MAP_SYNC : flags, fd, off), MAP_FAILED)
 REPLACE(int, munmap, (void *at, size_t len), (at, len), -1)
 REPLACE(int, msync, (void *at, size_t len, int how), (at, len, how), -1)
 REPLACE_TOO(int, ftruncate, (int fd, off_t size), (fd, size), -1)

@@ -102,8 +102,10 @@ fn map_open<'p>(
         // SAFETY: all zero bytes are a valid stat.
         let mut st: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: an open file, a stat to fill.
-        let r = unsafe { libc::fstat(fd.0, &mut st) };
-        usize::try_from(st.st_size).ok().filter(|_| r == 0).ok_or(Error::NegativeSize(path))?
+        if unsafe { libc::fstat(fd.0, &mut st) } != 0 {
+            return Err(Error::Path { call: "fstat", path, errno: errno() });
+        }
+        usize::try_from(st.st_size).map_err(|_| Error::NegativeSize(path))?
     };
     let mapping = Mapping::file(fd.0, len, false)?;
     let kind = mapping.is_sync().then_some(Kind::File);

@@ -55,10 +55,15 @@ pub fn drain() {
 fn sync(pages: Range<usize>) {
     preserve_errno(|| {
         // SAFETY: does not touch memory contents.
-        let r = unsafe { libc::msync(pages.start as *mut _, pages.len(), libc::MS_SYNC) };
-        if r != 0 && errno() != libc::ENOMEM {
-            let (start, len, why) = (pages.start, pages.len(), StrError(errno()));
-            die(format_args!("stores to a file were lost: msync({start:#x}, {len}): {why}"));
+        while unsafe { libc::msync(pages.start as *mut _, pages.len(), libc::MS_SYNC) } != 0 {
+            match errno() {
+                libc::EINTR => {} // as file systems in user space may say
+                libc::ENOMEM => return,
+                e => {
+                    let (start, len, why) = (pages.start, pages.len(), StrError(e));
+                    die(format_args!("stores to a file were lost: msync({start:#x}, {len}): {why}"));
+                }
+            }
         }
     })
 }

@@ -79,6 +79,8 @@ pub struct Heap {
     free: Mutex<huge::FreeBlocks>,
     arenas: arenas::Arenas,
     recyclers: Vec<Mutex<Vec<(u32, u32)>>>,
+    /// Runs of earlier processes at which nobody looked yet.
+    unseen: Mutex<Vec<(u32, u32)>>,
     /// Log space lent by the application to running transactions.
     buffers: Mutex<Vec<Buffer>>,
     /// `tx.cache.size`.
@@ -111,6 +113,7 @@ impl Heap {
             free: Mutex::default(),
             arenas,
             recyclers: Vec::new(),
+            unseen: Mutex::default(),
             undo_extension: AtomicU64::new(UNDO_EXTENSION),
             buffers: Mutex::default(),
             stats,

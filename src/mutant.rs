@@ -122,7 +122,6 @@ defects! {
     RunPartsMissing: "new run: headers of its other chunks not written",
     RunTailFree: "new run: bits behind the last unit are clear",
     EmptyRunKept: "empty run: reused without a free header",
-    EmptyRunKeptAtScan: "empty run found by a scan: reused without a free header",
     ZoneMagicFirst: "new zone: magic before the free block",
     GrowSizeFirst: "zone that grows: size before the new free block",
     // Objects.

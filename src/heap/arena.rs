@@ -129,7 +129,7 @@ impl Heap {
             if let Some(found) = self.free_blocks().reserve(&self.region, &self.zones, chunks, header) {
                 return Some(found);
             }
-            if !self.scan_next_zone() {
+            if !self.scan_next_zone() && !self.look_at_all_runs() {
                 break;
             }
         }
@@ -241,11 +241,15 @@ impl Heap {
             if !run.is_null() {
                 return run;
             }
+            let run = self.run_of_earlier(class, units);
+            if !run.is_null() {
+                return run;
+            }
             let run = self.new_run(class, None);
             if !run.is_null() {
                 return run;
             }
-            if !self.scan_next_zone() {
+            if !self.scan_next_zone() && !self.look_at_all_runs() {
                 break;
             }
         }
@@ -254,7 +258,7 @@ impl Heap {
     }
 
     /// A listed run of the class that has room.
-    fn recycled_run(&self, class: u8, units: u32) -> *mut RunMap {
+    pub(super) fn recycled_run(&self, class: u8, units: u32) -> *mut RunMap {
         let mut runs = self.recycler(class);
         let Some(i) = runs.iter().rposition(|&(z, c)| self.may_fit(z, c, units)) else {
             return null_mut();
@@ -420,7 +424,7 @@ impl Heap {
     }
 
     /// An empty run that serves nobody becomes a free block.
-    fn run_to_free(&self, zone: &Zone, c: u32) {
+    pub(super) fn run_to_free(&self, zone: &Zone, c: u32) {
         if let Some(slot) = zone.slot(c) {
             slot.lock.with(|| {
                 slot.set_state(SlotState::NoRun);

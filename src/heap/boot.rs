@@ -1,5 +1,6 @@
 //! Creating, checking and opening a heap, and the lazy scan of its zones.
 
+use std::ptr::null_mut;
 use std::sync::atomic::Ordering;
 
 use super::class::NO_CLASS;
@@ -7,13 +8,15 @@ use super::layout::{
     CHUNK, ChunkHeader, FREE, HEAP_HEADER, MAX_CHUNKS, MIN_HEAP, RUN, RUN_HEADER, USED, zone_chunks,
     zone_count,
 };
-use super::run;
+use super::run::{self, RunMap};
 use super::zone::{Slot, SlotState, Zone};
 use super::{Error, Heap};
 use crate::pool::Region;
 use crate::pool::checksum::Sum;
 
 const SIGNATURE: &[u8; 16] = b"MEMORY_HEAP_HDR\0";
+/// Runs of earlier processes that a thread looks at when it needs a run.
+const GLANCES: u32 = 16;
 /// Words of the heap header.
 const WORDS: usize = (HEAP_HEADER / 8) as usize;
 /// (index of the word, its name, its value).
@@ -127,9 +130,15 @@ impl Heap {
             if zone.stored(&self.region).0 == 0 {
                 zone.initialize(&self.region);
             }
-            zone.walk(&self.region, |_, _| Ok(()))?;
+            let mut runs = 0;
+            zone.walk(&self.region, |_, h| {
+                runs += (h.kind == RUN) as usize;
+                Ok(())
+            })?;
             let scanned = self.zones.iter().filter(|z| z.is_ready());
             blocks.make_room(scanned.chain([zone]).map(|z| z.chunks as usize).sum())?;
+            let mut unseen = super::lock(&self.unseen);
+            unseen.try_reserve(runs).map_err(|_| Error::OutOfMemory)?;
             let slots = zone.new_slots()?;
             let mut free: Option<(u32, u32)> = None;
             // Cannot fail: the same walk just passed, and free blocks only merge.
@@ -137,7 +146,16 @@ impl Heap {
                 // SAFETY: one slot per chunk was allocated.
                 let slot = unsafe { slots.add(c as usize).as_ref() };
                 slot.set_class(NO_CLASS);
-                if self.scan_block(zone, c, h, slot) {
+                match h.kind {
+                    // A footer may have been lost in a crash.
+                    FREE | USED if !defect!(SeedFooters) => zone.set_footer(&self.region, c, h.size),
+                    RUN => {
+                        slot.set_state(SlotState::Unseen);
+                        unseen.push((z, c));
+                    }
+                    _ => {}
+                }
+                if h.kind == FREE || (h.kind == USED && defect!(SeedLateScan)) {
                     free = Some(self.extend_free(zone, free, c, h.size));
                 } else if let Some((at, size)) = free.take() {
                     blocks.insert(z, at, size);
@@ -149,45 +167,71 @@ impl Heap {
             }
             zone.set_ready(slots);
         }
-        for c in 0..zone.chunks {
-            if let Some(slot) = zone.slot(c).filter(|s| s.state() == SlotState::Full) {
-                slot.lock.with(|| self.list_scanned(zone, c, slot));
-            }
-        }
         Ok(())
     }
 
-    /// Looks at one block; true if it is free, as an empty run now is.
-    fn scan_block(&self, zone: &Zone, c: u32, h: ChunkHeader, slot: &Slot) -> bool {
-        match h.kind {
-            FREE => {
-                // A footer may have been lost in a crash.
-                if !defect!(SeedFooters) {
-                    zone.set_footer(&self.region, c, h.size)
-                }
-                true
-            }
-            USED => {
-                zone.set_footer(&self.region, c, h.size);
-                defect!(SeedLateScan)
-            }
-            RUN => {
-                let Some(g) = run::read_geometry(&self.region, zone, c, h) else { return false };
-                let free_units = run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &g);
-                if free_units == g.units {
-                    if !defect!(EmptyRunKeptAtScan) {
-                        zone.persist_free(&self.region, c, h.size)
-                    }
-                    return true;
-                }
-                let allocated = (g.units - free_units) as i64 * g.unit as i64;
-                self.stats.count_run(h.size as i64 * CHUNK as i64, allocated);
-                slot.set_class(self.classes.of_run(&g).unwrap_or(NO_CLASS));
-                slot.set_state(SlotState::Full);
-                false
-            }
-            _ => false,
+    /// Looks at all runs at which nobody looked yet; false if there are none.
+    #[cold]
+    pub(super) fn look_at_all_runs(&self) -> bool {
+        let mut any = false;
+        while let Some((z, c)) = self.pop_unseen() {
+            self.look_at_run(z, c);
+            any = true;
         }
+        any
+    }
+
+    /// Looks at a few runs of earlier processes, for one of the class with
+    /// room for `units`; null if none of them is. What is left is for the next
+    /// who needs a run, so that none waits for all that a pool holds.
+    #[cold]
+    pub(super) fn run_of_earlier(&self, class: u8, units: u32) -> *mut RunMap {
+        for _ in 0..GLANCES {
+            let Some((z, c)) = self.pop_unseen() else { break };
+            if self.look_at_run(z, c) == Some(class) {
+                let run = self.recycled_run(class, units);
+                if !run.is_null() {
+                    return run;
+                }
+            }
+        }
+        null_mut()
+    }
+
+    fn pop_unseen(&self) -> Option<(u32, u32)> {
+        super::lock(&self.unseen).pop()
+    }
+
+    /// Counts a run's free units, unless somebody did: it becomes known to the
+    /// statistics, and room in it to the recycler of its class, which is
+    /// returned; an empty run becomes free chunks. Before that, nothing is
+    /// reserved or freed in it.
+    #[cold]
+    pub(super) fn look_at_run(&self, z: u32, c: u32) -> Option<u8> {
+        let zone = &self.zones[z as usize];
+        let slot = zone.slot(c).filter(|s| s.state() == SlotState::Unseen)?;
+        let (empty, class) = slot.lock.with(|| {
+            if slot.state() != SlotState::Unseen {
+                return (false, None); // somebody else was quicker
+            }
+            slot.set_state(SlotState::NoRun);
+            let h = zone.header(&self.region, c);
+            let Some(g) = run::read_geometry(&self.region, zone, c, h) else { return (false, None) };
+            let free = run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &g);
+            let allocated = (g.units - free) as i64 * g.unit as i64;
+            self.stats.count_run(h.size as i64 * CHUNK as i64, allocated);
+            if free == g.units {
+                return (true, None);
+            }
+            slot.set_class(self.classes.of_run(&g).unwrap_or(NO_CLASS));
+            slot.set_state(SlotState::Full);
+            self.list_scanned(zone, c, slot);
+            (false, Some(slot.class()))
+        });
+        if empty {
+            self.run_to_free(zone, c);
+        }
+        class
     }
 
     /// Adds a free block to the free block in front of it.

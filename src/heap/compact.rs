@@ -46,6 +46,7 @@ impl Heap {
 
     /// Has the arena take the fullest runs of a class next.
     fn prefer_full_runs(&self, arena: usize, class: u8) {
+        self.look_at_all_runs();
         let a = &self.arenas[arena];
         a.lock.with(|| {
             // SAFETY: an arena's runs keep their maps while they serve it.

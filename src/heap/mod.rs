@@ -83,6 +83,8 @@ pub struct Heap {
     unlisted: AtomicBool,
     /// Memory was short when space was looked for.
     short_of_memory: AtomicBool,
+    /// Runs of earlier processes at which nobody looked yet.
+    unseen: Mutex<Vec<(u32, u32)>>,
     /// Log space lent by the application to running transactions.
     buffers: Mutex<Vec<Buffer>>,
     /// `tx.cache.size`.
@@ -117,6 +119,7 @@ impl Heap {
             recyclers: Vec::new(),
             unlisted: AtomicBool::new(false),
             short_of_memory: AtomicBool::new(false),
+            unseen: Mutex::default(),
             undo_extension: AtomicU64::new(UNDO_EXTENSION),
             buffers: Mutex::default(),
             stats,

@@ -354,6 +354,7 @@ impl Heap {
     pub fn block_to_free(&self, off: u64) -> Result<Block, Error> {
         let b = self.block_at(off)?;
         self.scan_zone(b.zone)?;
+        self.look_at_run(b.zone, b.chunk);
         let zone = &self.zones[b.zone as usize];
         let allocated = match b.place {
             Place::Huge { .. } => zone.header(&self.region, b.chunk).kind == USED,

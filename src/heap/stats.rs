@@ -134,12 +134,14 @@ impl Heap {
 
     /// Bytes of allocated units of the runs that are known.
     pub fn run_allocated(&self) -> u64 {
+        self.look_at_all_runs();
         let lanes: i64 = self.stats.run_allocated.iter().map(|n| n.load(Relaxed)).sum();
         (lanes + self.stats.run_allocated_besides.load(Relaxed)) as u64
     }
 
     /// Bytes of the runs that are known.
     pub fn run_active(&self) -> u64 {
+        self.look_at_all_runs();
         self.stats.run_active.load(Relaxed) as u64
     }
 }

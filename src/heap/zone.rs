@@ -26,6 +26,8 @@ pub enum SlotState {
     Listed = 2,
     /// No free unit was seen; the next free lists it.
     Full = 3,
+    /// An earlier process made it, and nobody looked at it yet.
+    Unseen = 4,
 }
 
 /// Volatile state of the run that starts at a chunk; all zero is "no run". In a
@@ -49,6 +51,7 @@ impl Slot {
             1 => SlotState::Active,
             2 => SlotState::Listed,
             3 => SlotState::Full,
+            4 => SlotState::Unseen,
             _ => SlotState::NoRun,
         }
     }

@@ -73,7 +73,6 @@ fn scenarios_of(d: Defect) -> &'static [&'static str] {
         MergeAtBlock => &["coalesce"],
         RunHeaderFirst | RunPartsMissing | RunTailFree => &["classes"],
         EmptyRunKept => &["reclaimed_chunks"],
-        EmptyRunKeptAtScan => &["reused_chunk", "empty_runs"],
         ZoneMagicFirst => &["new_zone"],
         GrowSizeFirst => &["growth"],
         ReallocCopyLate | ReallocFreeLate => &["realloc"],

@@ -74,6 +74,21 @@ impl Domain {
         }
     }
 
+    /// As [`Domain::flush`], for the line that starts at `addr`.
+    ///
+    /// # Safety
+    /// The line is mapped.
+    #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    pub unsafe fn flush_line(self, addr: *const u8) {
+        match self.kind {
+            // SAFETY: by contract.
+            Kind::Cpu => unsafe { Engine::peek().flush_line(addr) },
+            // SAFETY: by contract.
+            _ => unsafe { self.flush(addr, 64) },
+        }
+    }
+
     /// Everything this thread flushed before is durable before anything after.
     ///
     /// The CPU's fence is not spared where CLFLUSH, ordered by itself, is the
@@ -121,7 +136,7 @@ impl Domain {
     /// # Safety
     /// `dst` starts a line and is writable, `src` readable, for `words.len()`
     /// words, a multiple of a line.
-    #[inline]
+    #[inline(always)]
     #[cfg_attr(feature = "recorder", track_caller)]
     pub unsafe fn stream(self, dst: *mut u8, words: &[u64]) {
         let (src, len) = (words.as_ptr().cast(), size_of_val(words));
@@ -129,8 +144,17 @@ impl Domain {
         // SAFETY: by contract.
         if self.kind != Kind::Cpu || !unsafe { copy::stream_lines(dst, src, len) } {
             // SAFETY: by contract.
-            unsafe { self.copy(dst, src, len, MemFlags::NONTEMPORAL) }
+            unsafe { self.stream_otherwise(dst, src, len) }
         }
+    }
+
+    /// # Safety
+    /// As [`Domain::copy`].
+    #[inline(never)]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    unsafe fn stream_otherwise(self, dst: *mut u8, src: *const u8, len: usize) {
+        // SAFETY: by contract.
+        unsafe { self.copy(dst, src, len, MemFlags::NONTEMPORAL) }
     }
 
     /// memset, flushed unless `NOFLUSH`; never drains. Aligned 8-byte words

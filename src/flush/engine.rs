@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::arch::cpu::{self, Features};
-use super::arch::writeback::{clflush, clflushopt, clwb};
+use super::arch::writeback::{clflush, clflushopt, clwb, clwb_line};
 use super::errno::{die, preserve_errno};
 use super::{env, platform};
 
@@ -84,6 +84,21 @@ impl Engine {
         } else if !self.is_eadr() {
             // SAFETY: mapped by contract.
             unsafe { flush_otherwise(start, end) }
+        }
+    }
+
+    /// As [`Engine::flush`], for the line that starts at `addr`.
+    ///
+    /// # Safety
+    /// The line is mapped.
+    #[inline(always)]
+    pub unsafe fn flush_line(self, addr: *const u8) {
+        if self.intersection(Engine::CLWB | Engine::EADR) == Engine::CLWB {
+            // SAFETY: mapped by contract, CPU has it.
+            unsafe { clwb_line(addr) }
+        } else if !self.is_eadr() {
+            // SAFETY: mapped by contract.
+            unsafe { flush_otherwise(addr.addr(), addr.addr() + 1) }
         }
     }
 

@@ -27,7 +27,7 @@ struct Pending {
 
 /// Remembers the pages of `addr[..len]` for the calling thread's next
 /// [`drain`].
-#[inline]
+#[inline(never)]
 pub fn add(addr: usize, len: usize) {
     if len != 0 {
         let pages = addr & !(PAGE - 1)..addr.saturating_add(len).saturating_add(PAGE - 1) & !(PAGE - 1);
@@ -41,7 +41,7 @@ pub fn add(addr: usize, len: usize) {
 
 /// Makes everything that the calling thread added durable. Ends the process
 /// if that fails: what comes next must not be built on lost stores.
-#[inline]
+#[inline(never)]
 pub fn drain() {
     PENDING.with(|p| {
         if let Ok(mut p) = p.try_borrow_mut() {

@@ -6,9 +6,9 @@ use std::ptr::null_mut;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 
-use super::block::{Block, Place};
+use super::block::Block;
 use super::class::{HUGE, NO_CLASS};
-use super::layout::{CHUNK, HeaderType, MAX_ALLOC, MAX_UNITS, RUN_HEADER, RunGeometry};
+use super::layout::{CHUNK, HeaderType, MAX_ALLOC, RUN_HEADER, RunGeometry};
 use super::run::{self, RunMap};
 use super::zone::{Slot, SlotState, Zone};
 use super::{Error, Heap, Request};
@@ -68,25 +68,21 @@ impl Heap {
     /// change but for free space being split or turned into runs.
     #[inline]
     pub fn reserve(&self, req: &Request) -> Result<Block, Error> {
-        let b = self.take_block(req)?;
-        if self.pattern() >= 0 {
-            self.fill_with_pattern(&b);
-        }
-        Ok(b)
+        if self.pattern() < 0 { self.take_block(req) } else { self.take_and_fill(req) }
     }
 
     /// `debug.heap.alloc_pattern`.
     #[cold]
-    fn fill_with_pattern(&self, b: &Block) {
+    fn take_and_fill(&self, req: &Request) -> Result<Block, Error> {
+        let b = self.take_block(req)?;
         self.region.fill(b.user(), self.pattern() as u8, b.usable());
+        Ok(b)
     }
 
+    #[inline]
     fn take_block(&self, req: &Request) -> Result<Block, Error> {
-        if req.size == 0 {
-            return Err(Error::SizeZero);
-        }
-        if req.size > MAX_ALLOC {
-            return Err(Error::TooLarge);
+        if req.size.wrapping_sub(1) >= MAX_ALLOC {
+            return Err(if req.size == 0 { Error::SizeZero } else { Error::TooLarge });
         }
         let id = match req.class {
             0 => self.classes.for_size(req.size),
@@ -94,30 +90,47 @@ impl Heap {
             _ => return Err(Error::NoClass(req.size)),
         };
         let arena = self.arena_for(req.arena as u32)?;
-        if id == HUGE {
-            return self.reserve_huge(req.size);
+        match self.take_active(&self.arenas[arena], id, req.size) {
+            Some(b) => Ok(b),
+            None => self.take_other(arena, id, req.size),
         }
-        let g = &self.classes.get(id).ok_or(Error::NoClass(req.size))?.run;
-        let header = g.header();
-        let units = (req.size + header.size()).div_ceil(g.unit);
-        let most = if header == HeaderType::None { 1 } else { MAX_UNITS.min(g.units) as u64 };
-        if units > most {
-            return Err(Error::ClassUnsuitable(req.size));
+    }
+
+    /// A block from the run that serves the class, if there is one with room.
+    #[inline]
+    fn take_active(&self, a: &Arena, class: u8, size: u64) -> Option<Block> {
+        a.lock.lock();
+        // SAFETY: an arena's runs keep their maps while they serve it.
+        let map = unsafe { a.active(class).as_ref() };
+        let block = map.and_then(|m| m.take_block(m.geometry.units_for(size)?));
+        a.lock.unlock();
+        block
+    }
+
+    /// Whole chunks, or units of a run that does not serve the arena yet.
+    #[cold]
+    fn take_other(&self, arena: usize, class: u8, size: u64) -> Result<Block, Error> {
+        if class == HUGE {
+            return self.reserve_huge(size);
         }
-        self.reserve_units(arena, id, units as u32).ok_or_else(|| self.why_none(req.size))
+        let g = &self.classes.get(class).ok_or(Error::NoClass(size))?.run;
+        let units = g.units_for(size).ok_or(Error::ClassUnsuitable(size))?;
+        self.reserve_units(arena, class, units).ok_or_else(|| self.why_none(size))
     }
 
     fn reserve_huge(&self, size: u64) -> Result<Block, Error> {
         let header = HeaderType::Compact;
         let chunks = (size + header.size()).div_ceil(CHUNK) as u32;
         let (z, chunk) = self.reserve_chunks(chunks, header, None).ok_or_else(|| self.why_none(size))?;
+        let zone = &self.zones[z as usize];
         Ok(Block {
-            start: self.zones[z as usize].chunk(chunk),
+            start: zone.chunk(chunk),
             size: chunks as u64 * CHUNK,
+            bits: 0,
+            word: zone.header_at(chunk),
             zone: z,
             chunk,
             header,
-            place: Place::Huge { chunks },
         })
     }
 
@@ -145,24 +158,16 @@ impl Heap {
         })
     }
 
-    #[inline]
     fn try_reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
         let a = &self.arenas[arena];
-        a.lock.lock();
-        // SAFETY: an arena's runs keep their maps while they serve it.
-        let mut map = unsafe { a.active(class).as_ref() };
-        let unit = match map.and_then(|m| m.take(units)) {
-            Some(unit) => Some(unit),
-            None => {
-                let m = self.refill(arena, class, units);
+        a.lock.with(|| {
+            // SAFETY: an arena's runs keep their maps while they serve it.
+            let map = unsafe { a.active(class).as_ref() };
+            map.and_then(|m| m.take_block(units)).or_else(|| {
                 // SAFETY: as above.
-                map = unsafe { m.as_ref() };
-                map.and_then(|m| m.take(units))
-            }
-        };
-        let block = map.zip(unit).map(|(m, unit)| block_of(m, unit, units));
-        a.lock.unlock();
-        block
+                unsafe { self.refill(arena, class, units).as_ref() }?.take_block(units)
+            })
+        })
     }
 
     /// Gives the arena a run from which `units` can be taken; null if there is
@@ -439,16 +444,5 @@ impl Heap {
         }
         self.stats.count_run(-(size as i64 * CHUNK as i64), 0);
         blocks.release(&self.region, zone, c, size);
-    }
-}
-
-fn block_of(map: &RunMap, unit: u32, units: u32) -> Block {
-    Block {
-        start: map.first_unit + unit as u64 * map.geometry.unit,
-        size: units as u64 * map.geometry.unit,
-        zone: map.zone,
-        chunk: map.chunk,
-        header: map.geometry.header(),
-        place: Place::Run { unit, units, word: map.bitmap + 8 * (unit / 64) as u64 },
     }
 }

@@ -5,7 +5,7 @@ use super::layout::{
     USED, ZONE_META, ZONE_SIZE,
 };
 use super::run::{self, mask};
-use super::zone::SlotState;
+use super::zone::{SlotState, Zone};
 use super::{Error, Heap};
 
 /// Object flag: not the application's (root, log extensions).
@@ -19,24 +19,15 @@ pub struct Block {
     pub start: u64,
     /// Bytes, object header included.
     pub size: u64,
+    /// Of a run, the units: bits of one word of its bitmap. 0 for a huge block.
+    pub bits: u64,
+    /// Offset of the word that says whether it is allocated: of the bitmap, or
+    /// the chunk header.
+    pub word: u64,
     pub zone: u32,
     /// First chunk, of the run or of the huge block.
     pub chunk: u32,
     pub header: HeaderType,
-    pub place: Place,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    Huge {
-        chunks: u32,
-    },
-    /// Bits of the word of the run's bitmap at offset `word`.
-    Run {
-        unit: u32,
-        units: u32,
-        word: u64,
-    },
 }
 
 impl Block {
@@ -52,22 +43,32 @@ impl Block {
         self.size - self.header.size()
     }
 
+    /// Whether its object header is aligned words, as a log can set.
     #[inline]
-    pub fn bits(unit: u32, units: u32) -> u64 {
-        mask(unit % 64, units)
+    pub fn has_words(&self) -> bool {
+        self.header == HeaderType::Compact && self.start.is_multiple_of(8)
     }
 
-    /// The block in four words, for memory that the program keeps meanwhile.
-    pub fn pack(&self) -> [u64; 4] {
-        let place = match self.place {
-            Place::Huge { .. } => 0,
-            Place::Run { unit, units, .. } => (units as u64) << 32 | unit as u64,
-        };
-        let header = HEADER_TYPES.iter().position(|&h| h == self.header).unwrap_or(0) as u64;
-        [self.start, self.size, (self.zone as u64) << 32 | self.chunk as u64, place | header << 56]
+    #[inline]
+    pub fn is_huge(&self) -> bool {
+        self.bits == 0
+    }
+
+    /// Chunks of a huge block.
+    #[inline]
+    pub fn chunks(&self) -> u32 {
+        (self.size / CHUNK) as u32
+    }
+
+    /// The block in words, for memory that the program keeps meanwhile.
+    #[inline]
+    pub fn pack(&self) -> [u64; 6] {
+        let at = (self.zone as u64) << 32 | self.chunk as u64;
+        [self.start, self.size, self.bits, self.word, at, self.header as u64]
     }
 }
 
+/// In the order of their declaration.
 const HEADER_TYPES: [HeaderType; 3] = [HeaderType::Legacy, HeaderType::Compact, HeaderType::None];
 
 /// What an object header says.
@@ -107,21 +108,19 @@ impl Heap {
     }
 
     /// Reads the header of a block that starts at `start`.
-    #[inline]
+    #[inline(always)]
     fn read_header(&self, start: u64, header: HeaderType, unit: u64) -> Option<ObjectHeader> {
-        let word = |off| {
-            let p = self.region.try_at(start.wrapping_add(off), 8)?;
-            // SAFETY: inside the pool, as `try_at` checked; headers of objects
-            // in use do not change.
-            Some(unsafe { p.cast::<u64>().read_unaligned() })
-        };
+        let p = self.region.try_at(start, header.size())?;
+        // SAFETY: inside the header, which is inside the pool, as `try_at`
+        // checked; headers of objects in use do not change.
+        let word = |off| unsafe { p.add(off).cast::<u64>().read_unaligned() };
         Some(match header {
             HeaderType::Compact => {
-                let w = word(0)?;
-                ObjectHeader { size: w & SIZE_MASK, flags: (w >> 48) as u16, type_num: word(8)? }
+                let w = word(0);
+                ObjectHeader { size: w & SIZE_MASK, flags: (w >> 48) as u16, type_num: word(8) }
             }
             HeaderType::Legacy => {
-                ObjectHeader { size: word(8)?, flags: (word(48)? >> 48) as u16, type_num: word(56)? }
+                ObjectHeader { size: word(8), flags: (word(48) >> 48) as u16, type_num: word(56) }
             }
             HeaderType::None => ObjectHeader { size: unit, flags: 0, type_num: 0 },
         })
@@ -157,12 +156,36 @@ impl Heap {
         (run.kind == RUN && run.size > h.size).then_some((first, run))
     }
 
+    /// The block of an allocated object, if it is like nearly all: compact, in a
+    /// run of a known class. `None` says nothing.
+    #[inline(always)]
+    pub(super) fn usual_block(&self, off: u64) -> Option<Block> {
+        let (z, c) = self.place_of(off)?;
+        let (chunk, h) = self.owner_of(z, c)?;
+        let zone = &self.zones[z as usize];
+        let g = self.known_geometry(zone, chunk).filter(|_| h.kind == RUN)?;
+        let (header, base) = (HeaderType::Compact, zone.chunk(chunk));
+        let start = off.wrapping_sub(header.size());
+        let from_first = start.wrapping_sub(g.first_unit(base));
+        let unit = from_first / g.unit;
+        if g.header() != header || from_first % g.unit != 0 || unit >= g.units as u64 {
+            return None;
+        }
+        let found = self.read_header(start, header, g.unit)?;
+        let units = self.units_of(&found, unit as u32, g)?;
+        let (size, bits) = (units as u64 * g.unit, mask(unit as u32 % 64, units));
+        let word = base + RUN_HEADER + 8 * (unit / 64);
+        let allocated = self.region.load(word) & bits == bits;
+        allocated.then_some(Block { start, size, bits, word, zone: z, chunk, header })
+    }
+
     /// The block whose user data starts at `off`, an offset from the user or
     /// from media.
     pub fn block_at(&self, off: u64) -> Result<Block, Error> {
         self.find_block(off).map_err(|what| Error::NoObject(off, what))
     }
 
+    #[inline]
     fn find_block(&self, off: u64) -> Result<Block, &'static str> {
         let (z, c) = self.place_of(off).ok_or("outside of the zones")?;
         let (chunk, h) = self.owner_of(z, c).ok_or("stray part of a run")?;
@@ -171,27 +194,32 @@ impl Heap {
         let start = off.wrapping_sub(header.size());
         let base = zone.chunk(chunk);
         match h.kind {
-            USED | FREE if start == base => {
-                if h.size == 0 || h.size > zone.chunks - chunk {
-                    return Err("huge block larger than its zone");
-                }
-                let size = h.size as u64 * CHUNK;
-                let place = Place::Huge { chunks: h.size };
-                Ok(Block { start, size, zone: z, chunk, header, place })
-            }
             RUN => {
-                let g = self.geometry(z, chunk, h).ok_or("run with an impossible geometry")?;
+                let read;
+                let g = match self.known_geometry(zone, chunk) {
+                    Some(g) => g,
+                    None => {
+                        read = run::read_geometry(&self.region, zone, chunk, h);
+                        read.as_ref().ok_or("run with an impossible geometry")?
+                    }
+                };
                 let from_first = start.checked_sub(g.first_unit(base)).ok_or("inside a run's header")?;
                 let unit = from_first / g.unit;
                 if from_first % g.unit != 0 || unit >= g.units as u64 {
                     return Err("not at a unit's start");
                 }
                 let found = self.read_header(start, header, g.unit).ok_or("no header")?;
-                let units =
-                    self.units_of(&found, unit as u32, &g).ok_or("object header with a wrong size")?;
+                let units = self.units_of(&found, unit as u32, g).ok_or("object header with a wrong size")?;
+                let (size, bits) = (units as u64 * g.unit, mask(unit as u32 % 64, units));
                 let word = base + RUN_HEADER + 8 * (unit / 64);
-                let place = Place::Run { unit: unit as u32, units, word };
-                Ok(Block { start, size: units as u64 * g.unit, zone: z, chunk, header, place })
+                Ok(Block { start, size, bits, word, zone: z, chunk, header })
+            }
+            USED | FREE if start == base => {
+                if h.size == 0 || h.size > zone.chunks - chunk {
+                    return Err("huge block larger than its zone");
+                }
+                let size = h.size as u64 * CHUNK;
+                Ok(Block { start, size, bits: 0, word: zone.header_at(chunk), zone: z, chunk, header })
             }
             _ => Err("no block starts there"),
         }
@@ -199,28 +227,25 @@ impl Heap {
 
     /// What [`Block::pack`] packed; `None` for words that it did not make. A
     /// reserved block cannot be found from its offset: on media it is free.
-    pub fn unpack(&self, [start, size, at, place]: [u64; 4]) -> Option<Block> {
+    #[inline]
+    pub fn unpack(&self, [start, size, bits, word, at, header]: [u64; 6]) -> Option<Block> {
         let (z, chunk) = ((at >> 32) as u32, at as u32);
         let zone = self.zones.get(z as usize).filter(|zone| chunk < zone.chunks)?;
-        let header = *HEADER_TYPES.get((place >> 56) as usize)?;
-        let (unit, units) = (place as u32, (place >> 32) as u32 & 0xff_ffff);
-        let end = zone.chunk(chunk).checked_add(size)?;
-        let place = match units {
-            0 if start == zone.chunk(chunk) && size > 0 && end <= zone.chunk(zone.chunks) => {
-                Place::Huge { chunks: (size / CHUNK) as u32 }
-            }
-            1..=MAX_UNITS => {
-                let word = zone.chunk(chunk) + RUN_HEADER + 8 * (unit / 64) as u64;
-                Place::Run { unit, units, word }
-            }
-            _ => return None,
+        let header = *HEADER_TYPES.get(header as usize)?;
+        let kind = zone.header(&self.region, chunk).kind;
+        let possible = if bits != 0 {
+            kind == RUN && word & 7 == 0 && word.wrapping_sub(zone.chunk(chunk)) < CHUNK
+        } else {
+            let start = zone.chunk(chunk);
+            word == zone.header_at(chunk) && size > 0 && size <= zone.chunk(zone.chunks) - start
         };
-        Some(Block { start, size, zone: z, chunk, header, place })
+        possible.then_some(Block { start, size, bits, word, zone: z, chunk, header })
     }
 
     /// Units of the object at `unit`, if its header is possible there.
+    #[inline(always)]
     pub(super) fn units_of(&self, found: &ObjectHeader, unit: u32, g: &RunGeometry) -> Option<u32> {
-        let units = found.size.div_ceil(g.unit);
+        let units = if found.size == g.unit { 1 } else { found.size.div_ceil(g.unit) };
         let fits = units > 0
             && (unit % 64) as u64 + units <= MAX_UNITS as u64
             && unit as u64 + units <= g.units as u64;
@@ -232,13 +257,16 @@ impl Heap {
     #[inline]
     pub(super) fn geometry(&self, z: u32, chunk: u32, h: ChunkHeader) -> Option<RunGeometry> {
         let zone = &self.zones[z as usize];
-        if let Some(slot) = zone.slot(chunk)
-            && slot.state() != SlotState::NoRun
-            && let Some(c) = self.classes.get(slot.class())
-        {
-            return Some(c.run);
+        match self.known_geometry(zone, chunk) {
+            Some(g) => Some(*g),
+            None => run::read_geometry(&self.region, zone, chunk, h),
         }
-        run::read_geometry(&self.region, zone, chunk, h)
+    }
+
+    #[inline]
+    fn known_geometry(&self, zone: &Zone, chunk: u32) -> Option<&RunGeometry> {
+        let slot = zone.slot(chunk).filter(|slot| slot.state() != SlotState::NoRun)?;
+        self.classes.get(slot.class()).map(|class| &class.run)
     }
 
     /// Usable size of the object at `off`; 0 if there is none.

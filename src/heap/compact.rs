@@ -3,7 +3,7 @@
 
 use std::ptr::null_mut;
 
-use super::block::{Block, Place};
+use super::block::Block;
 use super::layout::{RUN_HEADER, RunGeometry};
 use super::{Heap, run};
 
@@ -18,14 +18,16 @@ impl Heap {
 
     /// Whether a block lies in a run of which at most half is allocated.
     pub fn is_in_sparse_run(&self, b: &Block) -> bool {
-        matches!(b.place, Place::Run { .. })
-            && self.filling(b.zone, b.chunk).is_some_and(|(g, used)| 2 * used <= g.units)
+        !b.is_huge() && self.filling(b.zone, b.chunk).is_some_and(|(g, used)| 2 * used <= g.units)
     }
 
     /// A reserved block of the same class and size in a run that is at least
     /// as full as the block's own.
     pub fn reserve_fuller(&self, old: &Block) -> Option<Block> {
-        let Place::Run { units, .. } = old.place else { return None };
+        if old.is_huge() {
+            return None;
+        }
+        let units = old.bits.count_ones();
         let class = self.zones.get(old.zone as usize)?.slot(old.chunk)?.class();
         self.classes.get(class)?;
         let arena = self.arena_for(0).ok()?;

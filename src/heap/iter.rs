@@ -1,6 +1,6 @@
 //! Iteration over allocated objects, by ascending offset.
 
-use super::block::{Block, INTERNAL, Place};
+use super::block::{Block, INTERNAL};
 use super::layout::{ChunkHeader, HeaderType, RUN, RUN_HEADER, RunGeometry, USED, ZONE_MAGIC};
 use super::zone::Zone;
 use super::{Error, Heap};
@@ -14,10 +14,12 @@ impl Heap {
     /// The object after the one at `off`.
     pub fn next(&self, off: u64) -> Result<Option<u64>, Error> {
         let b = self.block_at(off)?;
-        Ok(match b.place {
-            Place::Huge { chunks } => self.from(b.zone, b.chunk + chunks, 0),
-            Place::Run { unit, units, .. } => self.from(b.zone, b.chunk, unit + units),
-        })
+        if b.is_huge() {
+            return Ok(self.from(b.zone, b.chunk + b.chunks(), 0));
+        }
+        let bitmap = self.zones[b.zone as usize].chunk(b.chunk) + RUN_HEADER;
+        let behind = 64 - b.bits.leading_zeros();
+        Ok(self.from(b.zone, b.chunk, (b.word - bitmap) as u32 * 8 + behind))
     }
 
     /// The first object from a block's start, or a unit of a run, on.
@@ -73,14 +75,7 @@ impl Heap {
                 return None;
             }
             let start = first + unit as u64 * g.unit;
-            let b = Block {
-                start,
-                size: g.unit,
-                zone: zone.index,
-                chunk: c,
-                header,
-                place: Place::Run { unit, units: 1, word: 0 },
-            };
+            let b = Block { start, size: g.unit, bits: 1, word: 0, zone: zone.index, chunk: c, header };
             let found = self.header_of(&b);
             match self.units_of(&found, unit, g) {
                 Some(_) if found.flags & INTERNAL == 0 => return Some(b.user()),

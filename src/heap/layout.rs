@@ -164,8 +164,18 @@ impl RunGeometry {
         })
     }
 
+    #[inline]
     pub fn header(&self) -> HeaderType {
         HeaderType::of_flags(self.flags)
+    }
+
+    /// Units of an object of `size` bytes of data; `None` if it is too large.
+    #[inline]
+    pub fn units_for(&self, size: u64) -> Option<u32> {
+        let header = self.header();
+        let units = (size + header.size()).div_ceil(self.unit);
+        let most = if header == HeaderType::None { 1 } else { MAX_UNITS.min(self.units) };
+        (units <= most as u64).then_some(units as u32)
     }
 
     /// Offset in the pool of unit 0 of a run whose first chunk is at `chunk`.

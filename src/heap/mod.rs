@@ -17,6 +17,7 @@ mod error;
 mod huge;
 mod iter;
 mod layout;
+mod operation;
 mod publish;
 mod run;
 mod seats;
@@ -28,12 +29,13 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 pub use arenas::Sharing;
-pub use block::{Block, INTERNAL, ObjectHeader, compact_words};
+pub use block::{Block, INTERNAL, ObjectHeader};
 pub use boot::{check, format};
 pub use buffers::Buffer;
 pub use custom::ClassInfo;
 pub use error::Error;
 pub use layout::{HeaderType, MAX_ALLOC, MIN_HEAP};
+pub use operation::Operation;
 pub use publish::Action;
 
 use crate::pool::Region;

@@ -3,14 +3,15 @@
 
 use std::ptr::NonNull;
 
-use super::block::{Block, Place};
+use super::block::Block;
 use super::layout::{ChunkHeader, FREE, HeaderType, USED};
+use super::operation::Operation;
 use super::zone::{Slot, SlotState};
 use super::{Error, Heap, Request};
-use crate::ulog::{Extension, Hold, Logs, Op, Redo, format_extension};
+use crate::ulog::{Extension, Hold, Logs, Op, Redo, Units, format_extension};
 
-/// Entries that one action adds to a redo log, at most.
-const ENTRIES_PER_ACTION: usize = 1;
+/// Bytes that one action adds to a redo log, at most.
+const ENTRY: u64 = 16;
 /// Bytes of the object behind an extension of a redo log (format 3.8).
 const REDO_EXTENSION: u64 = 64 + 640 + 128;
 /// Beyond the user's cache size, of an undo log's extension.
@@ -34,34 +35,39 @@ pub enum Action {
 }
 
 impl Heap {
-    /// Whether a redo log may hold this word as a target.
-    pub fn is_loggable(&self, at: u64) -> bool {
-        at & 7 == 0 && at >= self.start && at < self.start + self.size
+    /// Whether a redo log may hold these words as targets.
+    #[inline]
+    pub fn are_loggable(&self, at: u64, words: u64) -> bool {
+        at & 7 == 0 && at >= self.start && at - self.start <= self.size - 8 * words
     }
 
     /// The action that sets the word at `ptr`: part of the redo log if it is
     /// in the pool's heap.
     pub fn set_word(&self, ptr: *mut u64, value: u64) -> Action {
         let at = (ptr as u64).wrapping_sub(self.region.base() as u64);
-        if self.is_loggable(at) { Action::Set { at, value } } else { Action::Transient { ptr, value } }
+        if self.are_loggable(at, 1) { Action::Set { at, value } } else { Action::Transient { ptr, value } }
     }
 
     /// Makes room for an operation of `actions` actions in the lane's external
     /// redo log, so that [`Heap::publish`] cannot fail.
     pub fn prepare(&self, hold: &Hold, actions: usize) -> Result<(), Error> {
-        let entries = actions * ENTRIES_PER_ACTION;
-        let mut logs = hold.logs();
-        loop {
-            // SAFETY: the lane is held and nothing is called back meanwhile.
-            let logs = unsafe { logs.as_mut() };
-            logs.external.reserve(entries)?;
-            logs.locks.try_reserve(actions).map_err(|_| Error::OutOfMemory)?;
-            if logs.external.capacity() >= 16 * entries as u64 {
-                return Ok(());
-            }
+        // SAFETY: the lane is held and nothing is called back meanwhile.
+        let logs = unsafe { hold.logs().as_mut() };
+        logs.external.reserve(actions)?;
+        logs.units.try_reserve(actions).map_err(|_| Error::OutOfMemory)?;
+        if logs.external.capacity() >= ENTRY * actions as u64 {
+            return Ok(());
+        }
+        self.extend_external(hold, logs, ENTRY * actions as u64)
+    }
+
+    /// Extends the external redo log until it holds `bytes` of entries.
+    #[cold]
+    fn extend_external(&self, hold: &Hold, logs: &mut Logs, bytes: u64) -> Result<(), Error> {
+        while logs.external.capacity() < bytes {
             if hold.is_outermost() {
                 // Buffers lent to a transaction serve its own commit alone.
-                if logs.external.capacity() + logs.external.lent_capacity() >= 16 * entries as u64 {
+                if logs.external.capacity() + logs.external.lent_capacity() >= bytes {
                     return Ok(());
                 }
                 if logs.external.fixed {
@@ -71,6 +77,7 @@ impl Heap {
             let e = self.extend(&mut logs.internal, logs.external.tail_link(), REDO_EXTENSION, 0)?;
             logs.external.push_extension(e)?;
         }
+        Ok(())
     }
 
     /// Carries out the actions as one failure-atomic operation. Room was made
@@ -81,20 +88,31 @@ impl Heap {
     pub unsafe fn publish(&self, hold: &Hold, actions: &[Action]) {
         let mut logs = hold.logs();
         // SAFETY: the lane is held and nothing is called back meanwhile.
-        let Logs { internal, external, locks, .. } = unsafe { logs.as_mut() };
-        let mut transient = false;
+        let Logs { internal, external, units, .. } = unsafe { logs.as_mut() };
+        let (mut transient, mut huge) = (false, false);
         for a in actions {
-            match *a {
-                Action::Set { at, value } => {
-                    defect!(ValuesBeforeBlocks, self.region.persist_word(at, value));
-                    external.add(Op::Set, at, value)
-                }
+            match a {
+                Action::Set { at, value } => external.push(Op::Set, *at, *value),
                 Action::Transient { .. } => transient = true,
-                _ => {}
+                Action::Alloc(b) if !b.is_huge() => self.add_units(units, b, false),
+                Action::Free(b) if !b.is_huge() => self.add_units(units, b, true),
+                Action::Alloc(b) => {
+                    huge = true;
+                    let (op, to, value) = self.entry_to_alloc(b);
+                    external.push(op, to, value);
+                }
+                Action::Free(b) => {
+                    huge = true;
+                    let (op, to, value) = self.entry_to_free(b);
+                    external.push(op, to, value);
+                }
             }
         }
-        self.commit_blocks(external, locks, actions);
-        self.count(Some(hold.index()), actions);
+        self.commit_units(external, units);
+        if huge {
+            self.settle_huge(actions);
+        }
+        self.count(hold.index(), actions);
         if transient {
             for a in actions {
                 if let Action::Transient { ptr, value } = *a {
@@ -103,53 +121,6 @@ impl Heap {
                 }
             }
         }
-        self.unlink_extensions(hold, internal, external);
-    }
-
-    /// As [`Heap::publish`], for what one atomic call does: words of the heap
-    /// or of the root, then at most one block that was just reserved and one
-    /// that is freed. It is built in the log as it comes.
-    pub fn publish_few(
-        &self,
-        hold: &Hold,
-        words: &[(u64, u64)],
-        alloc: Option<&Block>,
-        free: Option<&Block>,
-    ) {
-        let mut logs = hold.logs();
-        // SAFETY: the lane is held and nothing is called back meanwhile.
-        let Logs { internal, external, .. } = unsafe { logs.as_mut() };
-        for &(at, value) in words {
-            external.push(Op::Set, at, value);
-        }
-        let slot = |b: Option<&Block>| b.and_then(|b| self.run_slot(b));
-        let (first, second) = match (slot(alloc), slot(free)) {
-            (Some(a), Some(f)) if std::ptr::eq(a, f) => (Some(a), None),
-            // Runs are locked in address order.
-            (Some(a), Some(f)) if std::ptr::from_ref(a) > std::ptr::from_ref(f) => (Some(f), Some(a)),
-            both => both,
-        };
-        [first, second].into_iter().flatten().for_each(|s| s.lock.lock());
-        let mut huge = false;
-        if let Some(b) = alloc {
-            huge |= self.add_alloc(external, b);
-        }
-        if let Some(b) = free {
-            huge |= self.add_free(external, b);
-        }
-        if huge && defect!(SeedCoalescing) {
-            free.iter().for_each(|b| self.give_back_chunks(b))
-        }
-        external.process(&self.region);
-        if let Some(b) = free {
-            self.give_back_units(b);
-        }
-        [first, second].into_iter().flatten().for_each(|s| s.lock.unlock());
-        if huge && !defect!(SeedCoalescing) {
-            let actions = [alloc.map(|b| Action::Alloc(*b)), free.map(|b| Action::Free(*b))];
-            actions.iter().flatten().for_each(|a| self.settle_huge(std::slice::from_ref(a)));
-        }
-        self.count_few(hold.index(), alloc, free);
         self.unlink_extensions(hold, internal, external);
     }
 
@@ -169,42 +140,57 @@ impl Heap {
         }
     }
 
-    /// Adds the entries of allocations and frees, processes the log under the
-    /// locks of the runs, and brings the volatile state up to date.
-    fn commit_blocks(&self, redo: &mut Redo, locks: &mut Vec<usize>, actions: &[Action]) {
-        self.lock_runs(locks, actions);
-        let mut huge = false;
-        for a in actions {
-            match a {
-                Action::Alloc(b) => huge |= self.add_alloc(redo, b),
-                Action::Free(b) => huge |= self.add_free(redo, b),
-                _ => {}
+    /// Notes a run's block, together with the last one if that was in the same
+    /// word, as is likely for objects that were reserved together.
+    #[inline]
+    fn add_units(&self, units: &mut Vec<Units>, b: &Block, free: bool) {
+        match units.last_mut() {
+            Some(last) if last.word == b.word && last.free == free => last.bits |= b.bits,
+            _ => {
+                let run = self.run_slot(b).map_or(0, |slot| std::ptr::from_ref(slot) as usize);
+                let &Block { word, bits, zone, chunk, .. } = b;
+                units.push(Units { run, word, bits, zone, chunk, free });
             }
         }
-        defect!(SeedStatistics, self.region.persist_word(crate::pool::descriptor::CURR_ALLOCATED, 64));
+    }
+
+    /// Processes the log, with what changes in runs, under the locks of the
+    /// runs, which are taken in the order of their addresses, and brings the
+    /// volatile state up to date.
+    fn commit_units(&self, redo: &mut Redo, units: &mut Vec<Units>) {
+        units.sort_unstable_by_key(|u| u.run);
+        for run in units.chunk_by(|a, b| a.run == b.run) {
+            if let Some(slot) = slot_of(&run[0]) {
+                slot.lock.lock();
+            }
+        }
+        for u in &*units {
+            let (op, value) = if u.free { (Op::And, !u.bits) } else { (Op::Or, u.bits) };
+            redo.add(op, u.word, value);
+        }
         redo.process(&self.region);
-        for a in actions {
-            if let Action::Free(b) = a {
-                self.give_back_units(b);
+        for run in units.chunk_by(|a, b| a.run == b.run) {
+            if let Some(slot) = slot_of(&run[0]) {
+                for u in run.iter().filter(|u| u.free) {
+                    self.give_back_units(slot, (u.zone, u.chunk), u.word, u.bits);
+                }
+                slot.lock.unlock();
             }
         }
-        self.unlock_runs(locks, actions);
-        if huge {
-            self.settle_huge(actions);
-        }
+        units.clear();
     }
 
     /// Footers of allocated huge blocks; freed ones join the free blocks, once.
     #[cold]
-    fn settle_huge(&self, actions: &[Action]) {
+    pub(super) fn settle_huge(&self, actions: &[Action]) {
         for (i, a) in actions.iter().enumerate() {
             match a {
-                Action::Alloc(Block { place: Place::Huge { chunks }, zone, chunk, .. }) => {
-                    self.zones[*zone as usize].set_footer(&self.region, *chunk, *chunks);
+                Action::Alloc(b) if b.is_huge() => {
+                    self.zones[b.zone as usize].set_footer(&self.region, b.chunk, b.chunks());
                 }
-                Action::Free(b) => {
+                Action::Free(b) if b.is_huge() => {
                     let again = |a: &Action| matches!(a, Action::Free(twice) if twice == b);
-                    if matches!(b.place, Place::Huge { .. }) && !actions[..i].iter().any(again) {
+                    if !actions[..i].iter().any(again) {
                         self.give_back_chunks(b);
                     }
                 }
@@ -224,146 +210,99 @@ impl Heap {
         }
     }
 
-    /// Whether it is a huge block.
+    /// What makes a block allocated: operation, target and value.
     #[inline]
-    fn add_alloc(&self, redo: &mut Redo, b: &Block) -> bool {
-        match b.place {
-            Place::Huge { chunks } => {
-                let h = ChunkHeader { kind: USED, flags: b.header.flags(), size: chunks };
-                redo.add(Op::Set, self.zones[b.zone as usize].header_at(b.chunk), h.pack());
-                true
-            }
-            Place::Run { unit, units, word } => {
-                let short = (defect!(AllocBitsShort) && units > 1) as u32;
-                defect!(
-                    AllocBitsFirst,
-                    self.region.persist_word(word, self.region.load(word) | Block::bits(unit, units))
-                );
-                redo.add(Op::Or, word, Block::bits(unit, units - short));
-                false
-            }
+    pub(super) fn entry_to_alloc(&self, b: &Block) -> (Op, u64, u64) {
+        if b.is_huge() {
+            let h = ChunkHeader { kind: USED, flags: b.header.flags(), size: b.chunks() };
+            return (Op::Set, b.word, h.pack());
         }
+        (Op::Or, b.word, b.bits)
     }
 
-    /// Whether it is a huge block.
+    /// What makes a block free.
     #[inline]
-    fn add_free(&self, redo: &mut Redo, b: &Block) -> bool {
-        match b.place {
-            Place::Huge { chunks } => {
-                let zone = &self.zones[b.zone as usize];
-                let flags = zone.header(&self.region, b.chunk).flags;
-                let h = ChunkHeader { kind: FREE, flags, size: chunks };
-                redo.add(Op::Set, zone.header_at(b.chunk), h.pack());
-                true
-            }
-            Place::Run { unit, units, word } => {
-                defect!(
-                    FreeBitsFirst,
-                    self.region.persist_word(word, self.region.load(word) & !Block::bits(unit, units))
-                );
-                redo.add(Op::And, word, !Block::bits(unit, units));
-                false
-            }
+    pub(super) fn entry_to_free(&self, b: &Block) -> (Op, u64, u64) {
+        if b.is_huge() {
+            let flags = ChunkHeader::unpack(self.region.load(b.word)).flags;
+            let h = ChunkHeader { kind: FREE, flags, size: b.chunks() };
+            return (Op::Set, b.word, h.pack());
         }
+        (Op::And, b.word, !b.bits)
     }
 
     /// The slot of a run's block.
-    fn run_slot(&self, b: &Block) -> Option<&Slot> {
-        match b.place {
-            Place::Run { .. } => self.zones[b.zone as usize].slot(b.chunk),
-            Place::Huge { .. } => None,
+    #[inline]
+    pub(super) fn run_slot(&self, b: &Block) -> Option<&Slot> {
+        if b.is_huge() {
+            return None;
         }
+        self.zones[b.zone as usize].slot(b.chunk)
     }
 
-    /// Locks the runs that the actions change, in address order. `locks` has
-    /// room for them all; a lone action needs none.
-    fn lock_runs(&self, locks: &mut Vec<usize>, actions: &[Action]) {
-        if let [one] = actions {
-            if let Some(slot) = self.slot_of_action(one) {
-                slot.lock.lock();
-            }
-            return;
-        }
-        let slots = actions.iter().filter_map(|a| self.slot_of_action(a));
-        locks.extend(slots.map(|s| std::ptr::from_ref(s) as usize));
-        locks.sort_unstable();
-        locks.dedup();
-        for &slot in locks.iter() {
-            // SAFETY: the address of a slot, which lives as long as the heap.
-            unsafe { &*(slot as *const Slot) }.lock.lock();
-        }
-    }
-
-    fn unlock_runs(&self, locks: &mut Vec<usize>, actions: &[Action]) {
-        if let [one] = actions
-            && let Some(slot) = self.slot_of_action(one)
-        {
-            slot.lock.unlock();
-        }
-        for slot in locks.drain(..) {
-            // SAFETY: as in `lock_runs`.
-            unsafe { &*(slot as *const Slot) }.lock.unlock();
-        }
-    }
-
-    fn slot_of_action(&self, a: &Action) -> Option<&Slot> {
-        match a {
-            Action::Alloc(b) | Action::Free(b) => self.run_slot(b),
-            _ => None,
-        }
-    }
-
-    /// Units of a freed or cancelled block become available. The slot's lock
-    /// is held.
-    fn give_back_units(&self, b: &Block) {
-        let (Some(slot), Place::Run { unit, units, .. }) = (self.run_slot(b), b.place) else { return };
+    /// Units of a run become available. The slot's lock is held.
+    #[inline]
+    pub(super) fn give_back_units(&self, slot: &Slot, run: (u32, u32), word: u64, bits: u64) {
         if let Some(map) = slot.map() {
-            map.give_back(unit, units);
+            map.give_back(word, bits);
         }
         if slot.state() == SlotState::Full {
-            self.list_if_useful(slot, b);
+            self.list_if_useful(slot, run);
         }
     }
 
     /// Lists a run that had no free unit; one of an unknown class only once it
     /// is empty, as nothing else can be done with it.
-    fn list_if_useful(&self, slot: &Slot, b: &Block) {
+    #[cold]
+    fn list_if_useful(&self, slot: &Slot, (zone, chunk): (u32, u32)) {
         let known = self.classes.get(slot.class()).is_some();
-        if known || self.is_empty_on_media(&self.zones[b.zone as usize], b.chunk) {
-            self.list(slot, b.zone, b.chunk);
+        if known || self.is_empty_on_media(&self.zones[zone as usize], chunk) {
+            self.list(slot, zone, chunk);
         }
     }
 
     /// A freed or cancelled huge block joins the free blocks.
     fn give_back_chunks(&self, b: &Block) {
-        if let Place::Huge { chunks } = b.place {
-            self.free_blocks().release(&self.region, &self.zones[b.zone as usize], b.chunk, chunks);
-        }
+        self.free_blocks().release(&self.region, &self.zones[b.zone as usize], b.chunk, b.chunks());
     }
 
     /// Undoes a reservation.
     pub fn cancel(&self, b: &Block) {
-        if let Some(slot) = self.run_slot(b) {
-            slot.lock.with(|| self.give_back_units(b));
+        match self.run_slot(b) {
+            Some(slot) => slot.lock.with(|| self.give_back_units(slot, (b.zone, b.chunk), b.word, b.bits)),
+            None => self.give_back_chunks(b),
         }
-        self.give_back_chunks(b);
     }
 
     /// The block of an object that is about to be freed: its zone is scanned
     /// and media says that it is allocated.
+    #[inline(always)]
     pub fn block_to_free(&self, off: u64) -> Result<Block, Error> {
+        match self.usual_block(off) {
+            Some(b) => Ok(b),
+            None => self.other_block_to_free(off),
+        }
+    }
+
+    #[cold]
+    fn other_block_to_free(&self, off: u64) -> Result<Block, Error> {
         let b = self.block_at(off)?;
-        self.scan_zone(b.zone)?;
-        self.look_at_run(b.zone, b.chunk);
+        self.must_be_allocated(&b)?;
+        Ok(b)
+    }
+
+    /// Fails unless media says that the block is allocated; scans its zone.
+    #[inline(always)]
+    pub fn must_be_allocated(&self, b: &Block) -> Result<(), Error> {
         let zone = &self.zones[b.zone as usize];
-        let allocated = match b.place {
-            Place::Huge { .. } => zone.header(&self.region, b.chunk).kind == USED,
-            Place::Run { unit, units, word } => {
-                let bits = Block::bits(unit, units);
-                self.region.load(word) & bits == bits
-            }
-        };
-        if allocated { Ok(b) } else { Err(Error::NoObject(off, "it is free already")) }
+        if !zone.is_ready() {
+            self.scan_zone(b.zone)?;
+        }
+        self.look_at_run(b.zone, b.chunk);
+        let word = self.region.load(b.word);
+        let allocated =
+            if b.is_huge() { ChunkHeader::unpack(word).kind == USED } else { word & b.bits == b.bits };
+        if allocated { Ok(()) } else { Err(Error::NoObject(b.user(), "it is free already")) }
     }
 
     /// Makes an empty log in a new internal object and links it at `field`
@@ -389,22 +328,18 @@ impl Heap {
         // Log and object header durable before the link makes them part of
         // the chain.
         self.region.drain();
-        if !defect!(ExtensionLinkedSeparately) {
-            internal.add(Op::Set, field, b.user())
-        }
-        self.commit_blocks(internal, &mut Vec::new(), &[Action::Alloc(b)]);
-        defect!(ExtensionLinkedSeparately, self.region.persist_word(field, b.user()));
-        self.count(None, &[Action::Alloc(b)]);
+        let mut op = Operation { heap: self, lane: None, redo: internal };
+        op.set(field, b.user());
+        op.allocate(&b);
         Ok(Extension { link: b.user(), log, capacity, lent: false })
     }
 
     /// Unlinks and frees the extension that `field` designates (format 3.9).
     pub fn release_log(&self, internal: &mut Redo, field: u64, link: u64) -> Result<(), Error> {
         let b = self.block_to_free(link)?;
-        defect!(ExtensionUnlinkedFirst, self.region.persist_word(field, 0));
-        internal.add(Op::Set, field, 0);
-        self.commit_blocks(internal, &mut Vec::new(), &[Action::Free(b)]);
-        self.count(None, &[Action::Free(b)]);
+        let mut op = Operation { heap: self, lane: None, redo: internal };
+        op.set(field, 0);
+        op.free(&b);
         Ok(())
     }
 
@@ -437,4 +372,9 @@ impl Heap {
             }
         }
     }
+}
+
+fn slot_of(u: &Units) -> Option<&'static Slot> {
+    // SAFETY: the address of a slot, which lives longer than any operation.
+    unsafe { (u.run as *const Slot).as_ref() }
 }

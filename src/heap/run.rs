@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use super::block::Block;
 use super::layout::{ChunkHeader, MAX_UNITS, RUN, RUN_DATA, RUN_HEADER, RunGeometry};
 use super::zone::Zone;
 use crate::pool::Region;
@@ -79,11 +80,27 @@ impl RunMap {
         None
     }
 
-    /// Units given back; the slot's lock is held.
+    /// As [`RunMap::take`], as a block.
+    #[inline(always)]
+    pub fn take_block(&self, units: u32) -> Option<Block> {
+        let unit = self.take(units)?;
+        Some(Block {
+            start: self.first_unit + unit as u64 * self.geometry.unit,
+            size: units as u64 * self.geometry.unit,
+            bits: mask(unit % 64, units),
+            word: self.bitmap + 8 * (unit / 64) as u64,
+            zone: self.zone,
+            chunk: self.chunk,
+            header: self.geometry.header(),
+        })
+    }
+
+    /// Units given back, as bits of the bitmap's word at an offset in the
+    /// pool; the slot's lock is held.
     #[inline]
-    pub fn give_back(&self, unit: u32, count: u32) {
-        if let Some(w) = self.returned.get((unit / 64) as usize) {
-            w.store(w.load(Relaxed) | mask(unit % 64, count), Relaxed);
+    pub fn give_back(&self, word: u64, bits: u64) {
+        if let Some(w) = self.returned.get((word.wrapping_sub(self.bitmap) / 8) as usize) {
+            w.store(w.load(Relaxed) | bits, Relaxed);
         }
     }
 
@@ -167,6 +184,7 @@ pub fn create(region: &Region, zone: &Zone, chunk: u32, g: &RunGeometry) {
 }
 
 /// Geometry of a run as media describes it, with everything checked.
+#[cold]
 pub fn read_geometry(region: &Region, zone: &Zone, chunk: u32, h: ChunkHeader) -> Option<RunGeometry> {
     if h.kind != RUN || h.size == 0 || h.size > zone.chunks.checked_sub(chunk)? {
         return None;
@@ -240,6 +258,11 @@ mod tests {
             })
         }
 
+        fn give_back(&self, unit: u32, count: u32) {
+            let word = 8 * (unit / 64) as u64;
+            self.slot.with(|| self.map.give_back(word, mask(unit % 64, count)));
+        }
+
         fn own(&self, unit: u32, count: u32, from: u32, to: u32) {
             for u in unit..unit + count {
                 assert_eq!(self.owner[u as usize].swap(to, Relaxed), from, "unit {u}");
@@ -266,7 +289,7 @@ mod tests {
                 } else if !held.is_empty() {
                     let (unit, count) = held.swap_remove(below(held.len() as u64) as usize);
                     self.own(unit, count, me, 0);
-                    self.slot.with(|| self.map.give_back(unit, count));
+                    self.give_back(unit, count);
                 }
                 if below(64) == 0 {
                     std::thread::yield_now();
@@ -274,7 +297,7 @@ mod tests {
             }
             for (unit, count) in held {
                 self.own(unit, count, me, 0);
-                self.slot.with(|| self.map.give_back(unit, count));
+                self.give_back(unit, count);
             }
         }
     }

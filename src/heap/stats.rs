@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::block::{Block, Place};
+use super::block::Block;
 use super::{Action, Error, Heap, fill};
 use crate::pool::descriptor::CURR_ALLOCATED;
 
@@ -61,7 +61,7 @@ impl Change {
     #[inline]
     fn add(&mut self, b: &Block, sign: i64) {
         self.all += sign * b.size as i64;
-        if matches!(b.place, Place::Run { .. }) {
+        if !b.is_huge() {
             self.run += sign * b.size as i64;
         }
     }
@@ -70,7 +70,7 @@ impl Change {
 impl Heap {
     /// Counts what an operation allocated and freed; `lane` is held.
     #[inline]
-    pub(super) fn count(&self, lane: Option<u32>, actions: &[Action]) {
+    pub(super) fn count(&self, lane: u32, actions: &[Action]) {
         let enabled = self.stats.enabled.load(Relaxed);
         if enabled > PERSISTENT {
             return;
@@ -83,12 +83,12 @@ impl Heap {
                 _ => {}
             }
         }
-        self.count_change(enabled, lane, change);
+        self.count_change(enabled, Some(lane), change);
     }
 
     /// As [`Heap::count`], for an atomic call.
     #[inline]
-    pub(super) fn count_few(&self, lane: u32, alloc: Option<&Block>, free: Option<&Block>) {
+    pub(super) fn count_few(&self, lane: Option<u32>, alloc: Option<&Block>, free: Option<&Block>) {
         let enabled = self.stats.enabled.load(Relaxed);
         if enabled > PERSISTENT {
             return;
@@ -100,7 +100,7 @@ impl Heap {
         if let Some(b) = free {
             change.add(b, -1);
         }
-        self.count_change(enabled, Some(lane), change);
+        self.count_change(enabled, lane, change);
     }
 
     #[inline]

@@ -100,6 +100,7 @@ impl Zone {
         Zone { index, start, chunks, slots: AtomicPtr::new(null_mut()) }
     }
 
+    #[inline]
     pub fn is_ready(&self) -> bool {
         !self.slots.load(Ordering::Acquire).is_null()
     }

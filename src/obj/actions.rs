@@ -1,5 +1,7 @@
 //! Actions: reserve now, publish together later (API contract section 11).
 
+use std::mem::MaybeUninit;
+
 use super::{Constructor, Oid, Pool, Request, Result};
 use crate::heap::{Action, Block, Error as HeapError};
 
@@ -20,29 +22,32 @@ pub struct RawAction {
     pub kind: u32,
     tag: u32,
     _data: [u32; 2],
-    words: [u64; 14],
+    words: [u64; 8],
+    _unused: MaybeUninit<[u64; 6]>,
 }
 
 impl RawAction {
-    fn new(kind: u32, tag: u32, a: u64, b: u64, block: [u64; 4]) -> RawAction {
-        let mut words = [0; 14];
-        words[..2].copy_from_slice(&[a, b]);
-        words[2..6].copy_from_slice(&block);
-        RawAction { kind, tag, _data: [0; 2], words }
+    #[inline]
+    fn new(kind: u32, tag: u32, words: [u64; 8]) -> RawAction {
+        RawAction { kind, tag, _data: [0; 2], words, _unused: MaybeUninit::uninit() }
     }
 
+    #[inline]
     fn of_block(tag: u32, b: &Block) -> RawAction {
-        RawAction::new(HEAP, tag, b.user(), b.usable(), b.pack())
+        let [w2, w3, w4, w5, w6, w7] = b.pack();
+        RawAction::new(HEAP, tag, [b.user(), b.usable(), w2, w3, w4, w5, w6, w7])
     }
 
-    fn block(&self) -> [u64; 4] {
-        let w = &self.words;
-        [w[2], w[3], w[4], w[5]]
+    #[inline]
+    fn block(&self) -> [u64; 6] {
+        let [_, _, block @ ..] = self.words;
+        block
     }
 }
 
 impl Pool {
     /// Reserves an object; nothing on media knows of it until publication.
+    #[inline]
     pub fn reserve(&self, req: Request, ctor: Constructor) -> Result<(Oid, RawAction)> {
         let b = self.reserve_object(&req, 0, ctor)?;
         if req.zero {
@@ -54,24 +59,33 @@ impl Pool {
     }
 
     /// The action that frees the object at `off`.
+    #[inline]
     pub fn defer_free(&self, off: u64) -> Result<RawAction> {
         Ok(RawAction::of_block(DEFERRED_FREE, &self.heap.block_to_free(off)?))
     }
 
     /// The action that stores a word.
+    #[inline]
     pub fn set_value(&self, ptr: *mut u64, value: u64) -> RawAction {
-        RawAction::new(MEM, 0, ptr as u64, value, [0; 4])
+        RawAction::new(MEM, 0, [ptr as u64, value, 0, 0, 0, 0, 0, 0])
     }
 
+    /// An action of the caller as one of the heap. Inlined, as large results
+    /// are copied otherwise.
+    #[inline(always)]
     fn action(&self, raw: &RawAction) -> Result<Action> {
         let [a, b] = [raw.words[0], raw.words[1]];
+        if raw.kind == MEM {
+            return Ok(self.heap.set_word(a as *mut u64, b));
+        }
+        let block = self.heap.unpack(raw.block()).ok_or(HeapError::NoObject(a, "not an action"))?;
         Ok(match (raw.kind, raw.tag) {
-            (MEM, _) => self.heap.set_word(a as *mut u64, b),
-            (HEAP, RESERVED) => {
-                let none = HeapError::NoObject(a, "not a reservation");
-                Action::Alloc(self.heap.unpack(raw.block()).ok_or(none)?)
+            (HEAP, RESERVED) => Action::Alloc(block),
+            (HEAP, DEFERRED_FREE) => {
+                // Nobody freed it meanwhile.
+                self.heap.must_be_allocated(&block)?;
+                Action::Free(block)
             }
-            (HEAP, DEFERRED_FREE) => Action::Free(self.heap.block_to_free(a)?),
             _ => return Err(HeapError::NoObject(a, "not an action").into()),
         })
     }
@@ -79,11 +93,12 @@ impl Pool {
     /// Turns the caller's actions into the heap's and hands them to `f`.
     pub fn with_actions<R>(&self, raw: &[RawAction], f: impl FnOnce(&[Action]) -> R) -> Result<R> {
         if raw.len() <= FEW {
-            let mut few = [Action::Set { at: 0, value: 0 }; FEW];
+            let mut few = [const { MaybeUninit::uninit() }; FEW];
             for (a, raw) in few.iter_mut().zip(raw) {
-                *a = self.action(raw)?;
+                a.write(self.action(raw)?);
             }
-            return Ok(f(&few[..raw.len()]));
+            // SAFETY: as many were just written.
+            return Ok(f(unsafe { few[..raw.len()].assume_init_ref() }));
         }
         let mut many = Vec::new();
         many.try_reserve_exact(raw.len()).map_err(|_| super::Error::OutOfMemory)?;

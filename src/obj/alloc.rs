@@ -3,35 +3,10 @@
 
 use super::{Oid, Pool, Request, Result};
 use crate::flush::MemFlags;
-use crate::heap::{Block, Error as HeapError, HeaderType, compact_words};
+use crate::heap::{Block, Error as HeapError, HeaderType};
 
 /// Initialises an object before it becomes allocated; false cancels.
 pub type Constructor<'a> = Option<&'a mut dyn FnMut(*mut u8) -> bool>;
-
-/// Two words of a header and two of a destination, an allocation and a free.
-const MAX_ENTRIES: usize = 6;
-
-/// Words that an operation sets, without memory of its own.
-struct Words {
-    list: [(u64, u64); 4],
-    len: usize,
-}
-
-impl Words {
-    fn new() -> Words {
-        Words { list: [(0, 0); 4], len: 0 }
-    }
-
-    #[inline]
-    fn push(&mut self, at: u64, value: u64) {
-        self.list[self.len] = (at, value);
-        self.len += 1;
-    }
-
-    fn as_slice(&self) -> &[(u64, u64)] {
-        &self.list[..self.len]
-    }
-}
 
 impl Pool {
     /// Allocates an object and stores its id at `dest`.
@@ -39,30 +14,26 @@ impl Pool {
     /// # Safety
     /// `dest` is NULL or valid for writing an id.
     pub unsafe fn alloc(&self, dest: *mut Oid, req: Request, ctor: Constructor) -> Result<()> {
-        let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ENTRIES)?;
-        let durable = ctor.is_some() || req.zero;
-        let b = self.reserve_object(&req, 0, ctor)?;
-        let mut words = Words::new();
+        let mut hold = self.heap.lanes.hold()?;
+        let b = self.heap.reserve(&req)?;
         let logged = self.loggable(dest);
-        if logged.is_some() && !durable && b.header == HeaderType::Compact && b.start.is_multiple_of(8) {
-            // The operation goes through the log anyway: the header goes
-            // with it and needs no ordering point of its own.
-            let [size, extra] = compact_words(b.size, 0, req.type_num);
-            words.push(b.start, size);
-            words.push(b.start + 8, extra);
-            defect!(HeaderForgotten, words = Words::new());
-        } else if !defect!(HeaderLate) {
+        // The operation may go through the log anyway: then the header goes
+        // with it and needs no ordering point of its own.
+        let header_logged = logged.is_some() && ctor.is_none() && !req.zero && b.has_words();
+        if !header_logged {
+            self.construct(&b, &req, 0, ctor)?;
             self.persist_header(&b);
         }
         let oid = self.oid(b.user());
-        let logged = logged.filter(|_| !defect!(AllocDestinationLate));
-        if let Some(at) = logged {
-            words.push(at, oid.pool_uuid_lo);
-            words.push(at + 8, oid.off);
+        let mut op = self.heap.operation(&mut hold);
+        if header_logged {
+            op.set_header(&b, req.type_num);
         }
-        self.heap.publish_few(&hold, words.as_slice(), Some(&b), None);
-        defect!(HeaderLate, self.persist_header(&b));
+        if let Some(at) = logged {
+            op.set(at, oid.pool_uuid_lo);
+            op.set(at + 8, oid.off);
+        }
+        op.allocate(&b);
         if logged.is_none() && !dest.is_null() {
             // SAFETY: by contract.
             unsafe { dest.write_unaligned(oid) };
@@ -78,24 +49,30 @@ impl Pool {
     #[inline]
     fn loggable(&self, dest: *mut Oid) -> Option<u64> {
         let at = (dest as u64).wrapping_sub(self.base as u64);
-        (self.heap.is_loggable(at) && self.heap.is_loggable(at + 8)).then_some(at)
+        self.heap.are_loggable(at, 2).then_some(at)
     }
 
-    /// Reserves a block, writes its header (not flushed), zeroes and
-    /// constructs it.
+    /// Reserves and constructs an object.
     pub(super) fn reserve_object(&self, req: &Request, flags: u16, ctor: Constructor) -> Result<Block> {
         let b = self.heap.reserve(req)?;
-        self.heap.write_header(&b, req.type_num, flags);
+        self.construct(&b, req, flags, ctor)?;
+        Ok(b)
+    }
+
+    /// Writes the header of a reserved block (not flushed), zeroes and
+    /// constructs it. If the constructor wants that, the block is given back.
+    pub(super) fn construct(&self, b: &Block, req: &Request, flags: u16, ctor: Constructor) -> Result<()> {
+        self.heap.write_header(b, req.type_num, flags);
         if req.zero {
             self.heap.region().fill(b.user(), 0, b.usable());
         }
         if let Some(ctor) = ctor
             && !ctor(self.heap.region().at(b.user(), b.usable()))
         {
-            self.heap.cancel(&b);
+            self.heap.cancel(b);
             return Err(HeapError::Canceled.into());
         }
-        Ok(b)
+        Ok(())
     }
 
     /// Object header, and all that was flushed before, durable before the
@@ -120,15 +97,14 @@ impl Pool {
             return Ok(());
         }
         let b = self.heap.block_to_free(off)?;
-        let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ENTRIES)?;
-        let mut words = Words::new();
-        let logged = self.loggable(dest).filter(|_| !defect!(FreeDestinationLate));
+        let mut hold = self.heap.lanes.hold()?;
+        let mut op = self.heap.operation(&mut hold);
+        let logged = self.loggable(dest);
         if let Some(at) = logged {
-            words.push(at, 0);
-            words.push(at + 8, 0);
+            op.set(at, 0);
+            op.set(at + 8, 0);
         }
-        self.heap.publish_few(&hold, words.as_slice(), None, Some(&b));
+        op.free(&b);
         if logged.is_none() {
             // SAFETY: by contract.
             unsafe { dest.write_unaligned(Oid::NULL) };
@@ -163,23 +139,17 @@ impl Pool {
         if old.usable() == size {
             return Ok(());
         }
-        let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ENTRIES)?;
+        let mut hold = self.heap.lanes.hold()?;
         let req = Request { size, type_num, zero: false, class: 0, arena: 0 };
         let new = self.reserve_object(&req, 0, None)?;
-        if !defect!(ReallocCopyLate) {
-            self.move_content(&old, &new, size, zero.then_some(old.usable()))
-        }
-        let mut words = Words::new();
+        self.move_content(&old, &new, size, zero.then_some(old.usable()));
+        let mut op = self.heap.operation(&mut hold);
         // The id's other word stays as it is.
         let logged = self.loggable(dest);
         if let Some(at) = logged {
-            words.push(at + 8, new.user());
+            op.set(at + 8, new.user());
         }
-        let freed = Some(&old).filter(|_| !defect!(ReallocFreeLate));
-        self.heap.publish_few(&hold, words.as_slice(), Some(&new), freed);
-        defect!(ReallocCopyLate, self.move_content(&old, &new, size, zero.then_some(old.usable())));
-        defect!(ReallocFreeLate, self.heap.publish_few(&hold, &[], None, Some(&old)));
+        op.replace(Some(&old), &new);
         if logged.is_none() {
             // SAFETY: by contract.
             unsafe { (&raw mut (*dest).off).write_unaligned(new.user()) };

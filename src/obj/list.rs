@@ -3,8 +3,9 @@
 
 use super::alloc::Constructor;
 use super::{Error, Oid, Pool, Request, Result, sync};
-use crate::heap::{Error as HeapError, HeaderType, compact_words};
+use crate::heap::{Error as HeapError, Operation};
 use crate::pool::Region;
+use crate::ulog::Hold;
 
 /// Offsets inside an entry: the id of the next element, of the previous one.
 const NEXT: u64 = 0;
@@ -15,11 +16,8 @@ const HEAD_LOCK: u64 = 16;
 const HEAD_SIZE: u64 = 80;
 /// Offset of an id's second word.
 const OFF: u64 = 8;
-/// A move changes two heads, four neighbours and one entry; with a new element
-/// there is its header, instead of the place it was taken from.
+/// A move changes two heads, four neighbours and one entry.
 const MAX_WORDS: usize = 12;
-/// The words, and a block.
-const MAX_ENTRIES: usize = MAX_WORDS + 1;
 
 /// Where to put an element: before or after `dest`, or if that is 0, before
 /// the first or after the last one.
@@ -71,8 +69,11 @@ impl Words<'_> {
         }
     }
 
-    fn as_slice(&self) -> &[(u64, u64)] {
-        &self.new[..self.len]
+    /// The operation that makes the changes.
+    fn operation<'a>(&self, pool: &'a Pool, hold: &'a mut Hold) -> Operation<'a> {
+        let mut op = pool.heap.operation(hold);
+        self.new[..self.len].iter().for_each(|&(at, value)| op.set(at, value));
+        op
     }
 
     /// Forgets changes that are none. For words that only lists ever wrote:
@@ -194,13 +195,12 @@ impl Pool {
                 Ok(())
             });
         }
-        let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ENTRIES)?;
+        let mut hold = self.heap.lanes.hold()?;
         self.with_heads([list, list], || {
             let b = self.heap.block_to_free(off)?;
             let mut words = self.words();
             words.unlink(list, off)?;
-            self.heap.publish_few(&hold, words.as_slice(), None, Some(&b));
+            words.operation(self, &mut hold).free(&b);
             Ok(())
         })
     }
@@ -231,8 +231,7 @@ impl Pool {
         if req.size == 0 {
             return Err(HeapError::SizeZero.into());
         }
-        let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ENTRIES)?;
+        let mut hold = self.heap.lanes.hold()?;
         self.with_heads([list, list], || {
             let constructed = ctor.is_some();
             let b = self.reserve_object(&req, 0, ctor.take())?;
@@ -244,20 +243,17 @@ impl Pool {
                 self.heap.cancel(&b);
                 return Err(e);
             }
-            if constructed || b.header != HeaderType::Compact || !b.start.is_multiple_of(8) {
+            let header_logged = !constructed && b.has_words();
+            if !header_logged {
                 self.persist_header(&b);
-            } else {
+            }
+            let mut op = words.operation(self, &mut hold);
+            if header_logged {
                 // The header goes through the log with the links, which saves
                 // the ordering point that a constructor's flushes need anyway.
-                let [size, extra] = compact_words(b.size, 0, req.type_num);
-                words.set(b.start, size);
-                words.set(b.start + 8, extra);
+                op.set_header(&b, req.type_num);
             }
-            let late = defect!(ListElementLate);
-            self.heap.publish_few(&hold, words.as_slice(), Some(&b).filter(|_| !late), None);
-            if late {
-                self.heap.publish_few(&hold, &[], Some(&b), None)
-            }
+            op.allocate(&b);
             Ok(self.oid(b.user()))
         })
     }
@@ -274,14 +270,11 @@ impl Pool {
 
     /// Changes words of one or two lists, all at once or not at all.
     fn change_lists(&self, lists: [List; 2], f: impl FnOnce(&mut Words) -> Result<()>) -> Result<()> {
-        let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, MAX_ENTRIES)?;
+        let mut hold = self.heap.lanes.hold()?;
         self.with_heads(lists, || {
             let mut words = self.words();
             f(&mut words)?;
-            let half = defect!(ListInHalves) as usize * words.len / 2;
-            defect!(ListInHalves, self.heap.publish_few(&hold, &words.as_slice()[..half], None, None));
-            self.heap.publish_few(&hold, &words.as_slice()[half..], None, None);
+            words.operation(self, &mut hold).carry_out();
             Ok(())
         })
     }

@@ -38,8 +38,7 @@ impl Pool {
             region.persist_word(ROOT_SIZE, size);
             return Ok(self.oid(off));
         }
-        let hold = self.heap.lanes.hold()?;
-        self.heap.prepare(&hold, 4)?;
+        let mut hold = self.heap.lanes.hold()?;
         let new = self.heap.reserve(&Request::internal(size))?;
         self.heap.write_header(&new, 0, INTERNAL);
         self.fill_root(old.as_ref(), &new, size);
@@ -49,9 +48,10 @@ impl Pool {
             self.heap.cancel(&new);
             return Err(HeapError::Canceled.into());
         }
-        let words = [(ROOT_SIZE, size), (ROOT_OFFSET, new.user())];
-        defect!(RootSizeFirst, region.persist_word(ROOT_SIZE, size));
-        self.heap.publish_few(&hold, &words, Some(&new), old.as_ref());
+        let mut op = self.heap.operation(&mut hold);
+        op.set(ROOT_SIZE, size);
+        op.set(ROOT_OFFSET, new.user());
+        op.replace(old.as_ref(), &new);
         Ok(self.oid(new.user()))
     }
 

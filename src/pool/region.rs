@@ -112,6 +112,14 @@ impl Region {
         unsafe { self.domain.flush(self.at(off, len), len as usize) }
     }
 
+    /// Starts the write-back of the line at `off`, a multiple of 64.
+    #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    pub fn flush_line(&self, off: u64) {
+        // SAFETY: `at` checked the range.
+        unsafe { self.domain.flush_line(self.at(off, 64)) }
+    }
+
     #[inline]
     #[cfg_attr(feature = "recorder", track_caller)]
     pub fn drain(&self) {
@@ -137,7 +145,7 @@ impl Region {
 
     /// Stores whole lines at `off`, the start of a line, past the cache: for
     /// what nothing reads soon. Flushed, not drained.
-    #[inline]
+    #[inline(always)]
     #[cfg_attr(feature = "recorder", track_caller)]
     pub fn stream(&self, off: u64, words: &[u64]) {
         assert!(off.is_multiple_of(64) && words.len().is_multiple_of(8), "whole lines");

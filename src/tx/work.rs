@@ -94,7 +94,8 @@ impl Transaction {
         if defect!(UncommittedKept)
             && let Some(hold) = &self.hold
         {
-            heap.publish_few(hold, &[], Some(&b), None);
+            // SAFETY: no actions on volatile words.
+            unsafe { heap.publish(hold, &[Action::Alloc(b)]) };
         } else {
             self.actions.push(Action::Alloc(b));
         }
@@ -113,7 +114,8 @@ impl Transaction {
         let heap = self.prepare_actions(1)?.heap;
         match heap.block_to_free(off) {
             Ok(b) if defect!(TxFreeAtOnce) => {
-                self.hold.iter().for_each(|h| heap.publish_few(h, &[], None, Some(&b)))
+                // SAFETY: no actions on volatile words.
+                self.hold.iter().for_each(|h| unsafe { heap.publish(h, &[Action::Free(b)]) })
             }
             Ok(b) => self.actions.push(Action::Free(b)),
             // On media it is free: perhaps a reservation that was taken over.

@@ -15,13 +15,25 @@ use crate::thread::{self, UNASSIGNED};
 /// New threads start this many lanes apart.
 const STRIDE: u32 = 8;
 
+/// Units of a run that become allocated or free: bits of a word of its bitmap.
+#[derive(Clone, Copy, Debug)]
+pub struct Units {
+    /// Address of the run's volatile state.
+    pub run: usize,
+    pub word: u64,
+    pub bits: u64,
+    pub zone: u32,
+    pub chunk: u32,
+    pub free: bool,
+}
+
 /// The volatile side of one lane's logs.
 pub struct Logs {
     pub internal: Redo,
     pub external: Redo,
     pub undo: Undo,
-    /// Addresses of the locks that the running operation holds.
-    pub locks: Vec<usize>,
+    /// What the running operation changes in runs.
+    pub units: Vec<Units>,
 }
 
 /// A cache line of its own per lane. All zero is a free lane never used.
@@ -67,6 +79,7 @@ impl Lanes {
         Layout::array::<Lane>(count as usize).ok()
     }
 
+    #[inline]
     fn lane(&self, i: u32) -> &Lane {
         assert!(i < self.count);
         // SAFETY: in bounds; all zero bytes are a valid Lane.
@@ -87,31 +100,29 @@ impl Lanes {
     /// while all lanes are taken.
     #[inline]
     pub fn hold(&self) -> Result<Hold<'_>, Error> {
-        let (lane, outermost) = thread::with_record(self.id, |r| {
-            if r.depth == 0 {
-                r.lane = self.acquire(r.lane);
+        let held = thread::with_record(self.id, |r| {
+            if r.depth == 0 && (r.lane == UNASSIGNED || !self.try_acquire(r.lane - 1)) {
+                r.lane = self.search(r.lane);
             }
             r.depth += 1;
             (r.lane - 1, r.depth == 1)
-        })
-        .ok_or(Error::TooManyPools)?;
-        let hold = Hold { lanes: self, lane, outermost };
-        if self.logs_of(lane).is_none() {
-            self.make_logs(lane)?; // dropping `hold` lets the lane go
+        });
+        let Some((lane, outermost)) = held else { return Err(Error::TooManyPools) };
+        match self.logs_of(lane) {
+            Some(logs) => Ok(Hold { lanes: self, logs, lane, outermost }),
+            None => self.first_hold(lane, outermost),
         }
+    }
+
+    #[cold]
+    fn first_hold(&self, lane: u32, outermost: bool) -> Result<Hold<'_>, Error> {
+        // Dropping it lets the lane go.
+        let mut hold = Hold { lanes: self, logs: NonNull::dangling(), lane, outermost };
+        hold.logs = self.make_logs(lane)?;
         Ok(hold)
     }
 
-    /// Takes the preferred lane, or the next free one, which is then preferred.
-    /// Both count from 1.
-    #[inline]
-    fn acquire(&self, preferred: u32) -> u32 {
-        if preferred != UNASSIGNED && self.try_acquire(preferred - 1) {
-            return preferred;
-        }
-        self.search(preferred)
-    }
-
+    /// The next free lane, from the preferred one on. Both count from 1.
     #[cold]
     fn search(&self, preferred: u32) -> u32 {
         let mut i = match preferred {
@@ -142,13 +153,13 @@ impl Lanes {
     }
 
     #[cold]
-    fn make_logs(&self, i: u32) -> Result<(), Error> {
+    fn make_logs(&self, i: u32) -> Result<NonNull<Logs>, Error> {
         let start = self.offset + i as u64 * LANE_SIZE;
         let logs = Logs {
             internal: Redo::new(start + INTERNAL, INTERNAL_CAPACITY)?,
             external: Redo::new(start + EXTERNAL, EXTERNAL_CAPACITY)?,
             undo: Undo::new(&self.region, start + UNDO)?,
-            locks: Vec::new(),
+            units: Vec::new(),
         };
         // SAFETY: Logs is not zero-sized.
         let p = unsafe { alloc_zeroed(Layout::new::<Logs>()) }.cast::<Logs>();
@@ -158,7 +169,7 @@ impl Lanes {
             p.as_ptr().write(logs);
             *self.lane(i).logs.get() = Some(p);
         }
-        Ok(())
+        Ok(p)
     }
 }
 
@@ -183,6 +194,7 @@ impl Drop for Lanes {
 /// A held lane; let go when dropped, if it is the outermost hold.
 pub struct Hold<'a> {
     lanes: &'a Lanes,
+    logs: NonNull<Logs>,
     lane: u32,
     outermost: bool,
 }
@@ -195,13 +207,10 @@ impl Hold<'_> {
     /// could start another operation of this thread (constructors, callbacks).
     #[inline]
     pub fn logs(&self) -> NonNull<Logs> {
-        // `hold` made the logs.
-        match self.lanes.logs_of(self.lane) {
-            Some(logs) => logs,
-            None => unreachable!("a held lane has logs"),
-        }
+        self.logs
     }
 
+    #[inline]
     pub fn index(&self) -> u32 {
         self.lane
     }

@@ -3,11 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use super::entry::{Op, VALUE_SIZE, target};
-use super::{CAPACITY, Error, HEADER, NEXT, align_up};
+use super::{Error, HEADER, NEXT, align_up};
 use crate::pool::{Region, checksum::Sum};
 
 /// Words of the volatile image before the first entry: the log header.
 const HEAD: usize = (HEADER / 8) as usize;
+/// Words of a line: the most that pads the image.
+const LINE_WORDS: usize = 8;
 /// How far back an entry for the same target is looked for.
 const MERGE_WINDOW: usize = 64;
 
@@ -27,6 +29,8 @@ pub struct Extension {
 pub struct Redo {
     log: u64,
     base: u64,
+    /// Of the log and its extensions.
+    capacity: u64,
     /// Extensions in chain order.
     extensions: Vec<Extension>,
     /// Buffers of the application, to be linked when they are needed: offset,
@@ -34,17 +38,27 @@ pub struct Redo {
     pub lent: Vec<(u64, u64)>,
     /// The transaction that holds the lane forbade extensions.
     pub fixed: bool,
-    /// Header and entries as they will stand on media.
+    /// Header and entries as they will stand on media, and room for more.
     image: Vec<u64>,
+    /// Words of the header and of the entries that were added.
+    used: usize,
 }
 
 impl Redo {
     /// The log whose header is at `log`, with room for `base` bytes in place.
     pub fn new(log: u64, base: u64) -> Result<Redo, Error> {
-        let mut image = Vec::new();
-        image.try_reserve(HEAD + (base / 8) as usize + 8).map_err(|_| Error::OutOfMemory)?;
-        image.resize(HEAD, 0);
-        Ok(Redo { log, base, extensions: Vec::new(), lent: Vec::new(), fixed: false, image })
+        let mut redo = Redo {
+            log,
+            base,
+            capacity: base,
+            extensions: Vec::new(),
+            lent: Vec::new(),
+            fixed: false,
+            image: Vec::new(),
+            used: HEAD,
+        };
+        redo.reserve((base / VALUE_SIZE) as usize)?;
+        Ok(redo)
     }
 
     /// The internal log of a lane, for recovery.
@@ -53,8 +67,9 @@ impl Redo {
     }
 
     /// Bytes of entries that the log and its extensions hold.
+    #[inline]
     pub fn capacity(&self) -> u64 {
-        self.base + self.extensions.iter().map(|e| e.capacity).sum::<u64>()
+        self.capacity
     }
 
     /// Bytes of entries that buffers not linked yet will hold.
@@ -64,51 +79,67 @@ impl Redo {
 
     /// Makes volatile room for `count` more entries, so that adding them and
     /// padding the image cannot fail.
+    #[inline]
     pub fn reserve(&mut self, count: usize) -> Result<(), Error> {
-        self.image.try_reserve(2 * count + 16).map_err(|_| Error::OutOfMemory)
+        let words = self.used + 2 * count + LINE_WORDS;
+        if words <= self.image.len() { Ok(()) } else { self.grow(words) }
+    }
+
+    #[cold]
+    fn grow(&mut self, words: usize) -> Result<(), Error> {
+        self.image.try_reserve(words - self.image.len()).map_err(|_| Error::OutOfMemory)?;
+        self.image.resize(words, 0);
+        Ok(())
     }
 
     pub fn is_empty(&self) -> bool {
-        self.image.len() == HEAD
+        self.used == HEAD
     }
 
     /// Number of entries after merging.
     pub fn len(&self) -> usize {
-        (self.image.len() - HEAD) / 2
+        (self.used - HEAD) / 2
     }
 
     pub fn clear(&mut self) {
-        self.image.truncate(HEAD);
+        self.used = HEAD;
     }
 
-    /// Adds an entry that has nothing to merge with.
+    /// Adds an entry that has nothing to merge with. There is room for it: what
+    /// the lane holds always fits, for more [`Redo::reserve`] was called.
     #[inline]
     pub fn push(&mut self, op: Op, to: u64, value: u64) {
-        self.image.push(op.word(to));
-        self.image.push(value);
+        self.image[self.used..][..2].copy_from_slice(&[op.word(to), value]);
+        self.used += 2;
     }
 
     /// Adds an entry, merged into the newest one for the same target if that
     /// has the same operation (3.5.6).
-    #[inline]
+    #[inline(always)]
     pub fn add(&mut self, op: Op, to: u64, value: u64) {
+        // Mostly that is the last one.
         let word = op.word(to);
-        let entries = &mut self.image[HEAD..];
-        let first = entries.len().saturating_sub(2 * MERGE_WINDOW);
-        for pair in entries[first..].chunks_exact_mut(2).rev() {
-            if target(pair[0]) == to {
-                if pair[0] != word {
-                    break;
-                }
-                match op {
-                    Op::And => pair[1] &= value,
-                    Op::Or => pair[1] |= value,
-                    _ => pair[1] = value,
-                }
-                return;
-            }
+        let last = self.used - 2;
+        let i = if last >= HEAD && self.image[last] == word { last } else { self.find(op, to) };
+        if i == self.used {
+            return self.push(op, to, value);
         }
-        self.push(op, to, value);
+        match op {
+            Op::And => self.image[i + 1] &= value,
+            Op::Or => self.image[i + 1] |= value,
+            _ => self.image[i + 1] = value,
+        }
+    }
+
+    /// The entry that another one merges with, or the end of the entries.
+    #[inline(never)]
+    fn find(&self, op: Op, to: u64) -> usize {
+        let first = HEAD.max(self.used.saturating_sub(2 * MERGE_WINDOW));
+        let mut entries = self.image[first..self.used].chunks_exact(2);
+        match entries.rposition(|e| target(e[0]) == to) {
+            Some(i) if self.image[first + 2 * i] == op.word(to) => first + 2 * i,
+            _ => self.used,
+        }
     }
 
     /// Offset of the `next` field at the end of the chain.
@@ -127,7 +158,7 @@ impl Redo {
     /// Notes an extension that was linked on media at [`Redo::tail_link`].
     pub fn push_extension(&mut self, e: Extension) -> Result<(), Error> {
         self.extensions.try_reserve(1 + self.lent.len()).map_err(|_| Error::OutOfMemory)?;
-        self.extensions.push(e);
+        self.push_lent(e);
         Ok(())
     }
 
@@ -141,12 +172,15 @@ impl Redo {
 
     /// Notes a kept buffer that was linked on media.
     pub fn push_lent(&mut self, e: Extension) {
+        self.capacity += e.capacity;
         self.extensions.push(e);
     }
 
     /// Forgets the last extension, which was unlinked on media.
     pub fn pop_extension(&mut self) {
-        self.extensions.pop();
+        if let Some(e) = self.extensions.pop() {
+            self.capacity -= e.capacity;
+        }
     }
 
     /// Makes the operation durable and takes it out of the builder: in place
@@ -154,59 +188,65 @@ impl Redo {
     ///
     /// What the operation refers to (object headers, data) must be durable
     /// already: a log that becomes valid is carried out by recovery.
+    #[inline]
     pub fn process(&mut self, region: &Region) {
-        match self.len() {
-            0 => return,
-            1 => {
-                let at = self.apply_one(region, HEAD);
+        // A copy stays in registers, whatever the stores to the pool change.
+        let region = *region;
+        match self.image[HEAD..self.used] {
+            [] => {}
+            [word, value] => {
+                let at = apply_one(region, word, value);
                 // The only store: its durability is the commit point.
                 region.persist(at, 8);
             }
-            2 if defect!(RedoTwoInPlace) => self.apply(region),
-            _ => {
-                defect!(RedoTargetsFirst, self.apply(region));
-                self.store(region);
-                self.apply(region);
-                if !defect!(RedoNotCleared) {
-                    self.invalidate(region)
-                }
-            }
+            _ => self.process_log(region),
         }
         self.clear();
     }
 
+    fn process_log(&mut self, region: Region) {
+        let next = self.extensions.first().map_or(0, |e| e.link);
+        self.store(region, next);
+        self.apply(region);
+        // Invalid, but for its link.
+        region.stream(self.log, &[0, next, 0, 0, 0, 0, 0, 0]);
+        // The invalidation must be durable before the locks and the lane are
+        // let go: another lane may change the same words next, and a log that
+        // is still valid would undo that after a crash.
+        region.drain();
+    }
+
     /// Writes the entries behind a header whose checksum makes them valid.
-    fn store(&mut self, region: &Region) {
-        let n = (self.len() as u64) * VALUE_SIZE;
-        let fills = n >= self.base && n == self.capacity() && !defect!(SeedFullRedo);
-        let zero = if defect!(RedoTerminatorMissing) { 0 } else { 8 };
-        let stored = if fills { n } else { align_up(n + zero, 64) };
-        self.image.resize(HEAD + (stored / 8) as usize, 0);
-        let in_head = stored.min(self.base);
-        if stored > in_head && !defect!(RedoHeadFirst) {
-            self.store_overflow(region, HEAD + (in_head / 8) as usize);
-        }
-        self.image[..HEAD].fill(0);
-        self.image[1] = self.extensions.first().map_or(0, |e| e.link);
-        self.image[(CAPACITY / 8) as usize] = in_head;
+    fn store(&mut self, region: Region, next: u64) {
+        self.image[self.used..][..LINE_WORDS].fill(0);
+        let bytes = 8 * (self.used - HEAD) as u64;
+        let in_lane = if bytes < self.base {
+            align_up(bytes + 8, 64)
+        } else {
+            self.store_overflow(region, bytes);
+            self.base
+        };
+        let lane = &mut self.image[..HEAD + (in_lane / 8) as usize];
         let mut sum = Sum::default();
-        let covered = HEAD + (n.min(self.base) / 8) as usize;
-        sum.add_words(&self.image[..covered]);
-        self.image[0] = if defect!(RedoSumMissing) { 0 } else { sum.value() };
-        region.stream(self.log, &self.image[..HEAD + (in_head / 8) as usize]);
+        // The checksum itself counts as zero, as do the words behind these.
+        sum.add_words(&[next, in_lane]);
+        sum.add_zeros(2 * (HEAD as u32 - 3));
+        sum.add_pairs(&lane[HEAD..HEAD + (bytes.min(self.base) / 8) as usize]);
+        lane[..3].copy_from_slice(&[sum.value(), next, in_lane]);
+        region.stream(self.log, lane);
         // The log must be durable before its first target changes: from here
         // on recovery redoes the whole operation.
         region.drain();
-        if stored > in_head && defect!(RedoHeadFirst) {
-            self.store_overflow(region, HEAD + (in_head / 8) as usize)
-        }
-        self.image.truncate(HEAD + (n / 8) as usize);
     }
 
     /// What the lane's log does not hold goes to the extensions.
     #[cold]
-    fn store_overflow(&self, region: &Region, from: usize) {
-        let mut rest = &self.image[from..];
+    fn store_overflow(&self, region: Region, bytes: u64) {
+        let stored = if bytes == self.capacity { bytes } else { align_up(bytes + 8, 64) };
+        let mut rest = &self.image[HEAD..][(self.base / 8) as usize..(stored / 8) as usize];
+        if rest.is_empty() {
+            return;
+        }
         for &Extension { log, capacity, .. } in &self.extensions {
             let take = rest.len().min((capacity / 8) as usize);
             region.stream(log + HEADER, &rest[..take]);
@@ -221,45 +261,34 @@ impl Redo {
         region.drain();
     }
 
-    fn apply(&self, region: &Region) {
-        let mut line = u64::MAX;
-        for i in (HEAD..self.image.len()).step_by(2) {
-            let at = self.apply_one(region, i);
+    fn apply(&self, region: Region) {
+        let mut line = target(self.image[HEAD]) & !63;
+        for entry in self.image[HEAD..self.used].chunks_exact(2) {
+            let at = apply_one(region, entry[0], entry[1]);
             // Neighbouring targets often share a line; it is flushed once,
             // after its last change.
-            if line != at & !63 && line != u64::MAX {
-                region.flush(line, 64);
+            if line != at & !63 {
+                region.flush_line(line);
+                line = at & !63;
             }
-            line = at & !63;
         }
-        region.flush(line, 64);
+        region.flush_line(line);
         // All targets must be durable before the log that could redo them goes.
         region.drain();
     }
+}
 
-    /// Carries out the entry at `image[i]`; not flushed. The caller holds the
-    /// lock of the run whose word this is, so that the word has one writer.
-    #[inline]
-    fn apply_one(&self, region: &Region, i: usize) -> u64 {
-        let (word, value) = (self.image[i], self.image[i + 1]);
-        let at = target(word);
-        let w = region.word(at);
-        let new = match Op::of_value(word) {
-            Op::And => w.load(Ordering::Relaxed) & value,
-            Op::Or => w.load(Ordering::Relaxed) | value,
-            _ => value,
-        };
-        w.store(new, Ordering::Release);
-        at
-    }
-
-    fn invalidate(&mut self, region: &Region) {
-        let mut header = [0; HEAD];
-        header[1] = if defect!(RedoLinkCleared) { 0 } else { self.image[1] };
-        region.stream(self.log, &header);
-        // The invalidation must be durable before the locks and the lane are
-        // let go: another lane may change the same words next, and a log that
-        // is still valid would undo that after a crash.
-        region.drain();
-    }
+/// Carries out an entry; not flushed. The caller holds the lock of the run
+/// whose word this is, so that the word has one writer.
+#[inline]
+fn apply_one(region: Region, word: u64, value: u64) -> u64 {
+    let at = target(word);
+    let w = region.word(at);
+    let new = match Op::of_value(word) {
+        Op::And => w.load(Ordering::Relaxed) & value,
+        Op::Or => w.load(Ordering::Relaxed) | value,
+        _ => value,
+    };
+    w.store(new, Ordering::Release);
+    at
 }

@@ -179,7 +179,7 @@ pub fn custom_defrag() -> History {
         // SAFETY: an id in volatile memory.
         unsafe { p.alloc(oid, req, Some(&mut ctor)) }.unwrap();
     }
-    let keep = |i: usize| if i < units as usize { i % 2 == 0 } else { i % 16 == 3 };
+    let keep = |i: usize| if i < units as usize { i.is_multiple_of(2) } else { i % 16 == 3 };
     let mut ids = Vec::new();
     for (i, oid) in all.iter_mut().enumerate() {
         if keep(i) {

@@ -35,6 +35,16 @@ writeback!(
     clflush, "clflush"
 );
 
+/// As [`clwb`], for one line.
+///
+/// # Safety
+/// The line is mapped and the CPU has the instruction.
+#[inline(always)]
+pub unsafe fn clwb_line(at: *const u8) {
+    // SAFETY: mapped, by contract; memory contents do not change.
+    unsafe { asm!("clwb [{}]", in(reg) at, options(nostack, preserves_flags)) };
+}
+
 /// Orders all stores, write-backs and non-temporal stores before it against
 /// all after it.
 #[inline(always)]

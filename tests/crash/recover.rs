@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use pmem_rs::flush::recorder::{self, Recording, Site};
 use pmem_rs::obj::{Error, Oid, Pool};
 use pmem_rs::pool::OpenOptions;
+use pmem_rs::pool::finding::Finding;
 
 use crate::media::{self, Logical};
 use crate::rng::Rng;
@@ -118,9 +119,11 @@ impl<'a> Judge<'a> {
 
     fn state(&mut self, path: &CStr, image: &[u8], allowed: &[Logical], id: Id) -> Result<(), String> {
         if self.rng.chance(8) {
-            match unlocked(|| Pool::check(path, None)) {
-                Ok(Ok(())) => {}
-                Ok(Err(e)) => return Err(format!("check: {e}")),
+            let mut first = String::new();
+            let tell = &mut |f: &Finding| first = f.to_string();
+            match unlocked(|| Pool::check(path, None, tell)) {
+                Ok(true) => {}
+                Ok(false) => return Err(format!("check: {first}")),
                 Err(e) => return Err(format!("check cannot open: {e}")),
             }
         }

@@ -337,7 +337,7 @@ fn child(first: u64) {
         for _ in 0..1 + rng.below(3) {
             mutate(image, &mut rng);
         }
-        let _ = Pool::check(&path, None);
+        let _ = Pool::check(&path, None, &mut |f| _ = std::hint::black_box(f.to_string()));
         match Pool::open_with(&path, None, OpenOptions { private: true }) {
             Ok(pool) => {
                 opened += 1;

@@ -332,6 +332,56 @@ damaged_pools(void)
 	unlink(path_of("bad"));
 }
 
+static int lines_logged, remarks_logged;
+
+static void
+count_lines(unsigned level, const char *file, unsigned line, const char *function, const char *message)
+{
+	(void)file, (void)line, (void)function;
+	lines_logged += level == 2;
+	remarks_logged += level == 4 && strstr(message, "reserved") != NULL;
+}
+
+/* Check tells all that it finds: the message the first defects, the log of 2.x
+ * everything, harmless oddities at level NOTICE. */
+static void
+check_tells_all(void)
+{
+	if (is_pmdk())
+		return; /* it says what kind of structure is damaged, and stops */
+	int (*set_threshold)(unsigned, unsigned) = dlsym(RTLD_DEFAULT, "pmemobj_log_set_threshold");
+	int (*set_function)(void (*)(unsigned, const char *, unsigned, const char *, const char *)) =
+		dlsym(RTLD_DEFAULT, "pmemobj_log_set_function");
+	PMEMobjpool *p = pmemobj_create(path_of("told"), "told", SIZE, 0600);
+	NEED(p != NULL && set_threshold && set_function);
+	pmemobj_root(p, 1000);
+	pmemobj_close(p);
+	unsigned char *pool = load(path_of("told"), SIZE);
+	for (int lane = 0; lane < 200; lane++)
+		pool[0x2000 + 3072 * lane + 0x20] = 9; /* flags of a log */
+	pool[0x1840] = 1;
+	EQ(set_threshold(0, 4), 0);
+	EQ(set_function(count_lines), 0);
+	errno = 0;
+	EQ(pmemobj_check(path_of("told"), "told"), 0);
+	EQ(errno, EINVAL);
+	EQ(lines_logged, 200);
+	EQ(remarks_logged, 1);
+	const char *first = "invalid log: lane 0, internal redo log: flags at offset 0x2020 is 0x9, expected 0; ";
+	STARTS(pmemobj_errormsg(), first);
+	CHECK(strstr(pmemobj_errormsg(), "\ninvalid log: lane 1, internal redo log: flags at offset 0x2c20") != NULL);
+	CHECK(strlen(pmemobj_errormsg()) == 8191);
+	pool[0x1840] = 0;
+	for (int lane = 0; lane < 200; lane++)
+		pool[0x2000 + 3072 * lane + 0x20] = 0;
+	EQ(pmemobj_check(path_of("told"), "told"), 1);
+	EQ(lines_logged, 200);
+	EQ(set_function(NULL), 0);
+	EQ(set_threshold(0, 3), 0);
+	munmap(pool, SIZE);
+	unlink(path_of("told"));
+}
+
 /* --- open and check ----------------------------------------------------------------- */
 
 static void
@@ -602,6 +652,7 @@ main(void)
 	RUN(permissions);
 	RUN(open_refuses);
 	RUN(damaged_pools);
+	RUN(check_tells_all);
 	RUN(other_sizes);
 	RUN(fork_keeps_the_lock);
 	RUN(handles_and_addresses);

@@ -38,6 +38,7 @@ main(int argc, char **argv)
 	if (argc != 3)
 		return 2;
 	int step = atoi(argv[1]), all = strcmp(argv[1], "free") == 0;
+	NEED((step == 0 && !all) || pmemobj_check(argv[2], "classes") == 1);
 	PMEMobjpool *pop = step == 0 && !all ? pmemobj_create(argv[2], "classes", 128 << 20, 0600) :
 		pmemobj_open(argv[2], "classes");
 	NEED(pop != NULL);

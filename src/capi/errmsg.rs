@@ -94,6 +94,40 @@ pub fn set(message: fmt::Arguments) {
     });
 }
 
+/// Adds a line to the calling thread's message, as far as there is room, and
+/// logs it. errno stays.
+#[cold]
+#[track_caller]
+pub fn add(line: fmt::Arguments) {
+    let p = buffer();
+    if !p.is_null() {
+        // SAFETY: the buffer holds a C string.
+        let used = unsafe { CStr::from_ptr(p.cast()) }.count_bytes();
+        let mut c = Cursor { at: p.wrapping_add(used), left: SIZE - 1 - used };
+        let _ = writeln!(c);
+        let _ = c.write_fmt(line);
+        // SAFETY: one byte was kept for the NUL.
+        unsafe { *c.at = 0 };
+    }
+    log(Level::Error, line);
+}
+
+/// Logs a message, cut to what a small stack has room for, and leaves the
+/// thread's as it is.
+#[cold]
+#[track_caller]
+pub fn log(level: Level, message: fmt::Arguments) {
+    let place = Location::caller();
+    if !logger::listens(level) {
+        return;
+    }
+    let mut text = [0u8; 512];
+    let _ = Cursor { at: text.as_mut_ptr(), left: text.len() - 1 }.write_fmt(message);
+    if let Ok(text) = CStr::from_bytes_until_nul(&text) {
+        preserve_errno(|| logger::log(level, text, place));
+    }
+}
+
 /// The message as a C string, never NULL; empty before the first error.
 pub fn get() -> *const c_char {
     match preserve_errno(buffer) {

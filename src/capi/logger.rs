@@ -14,6 +14,8 @@ pub enum Level {
     /// About the library; always delivered.
     Hark = 0,
     Error = 2,
+    /// What is odd, but no failure.
+    Notice = 4,
 }
 
 const WARNING: u32 = 3;
@@ -27,6 +29,12 @@ pub type Function = unsafe extern "C" fn(c_uint, *const c_char, c_uint, *const c
 
 /// The program's [`Function`], or null for the default.
 static FUNCTION: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Whether anybody listens to messages of a level.
+pub fn listens(level: Level) -> bool {
+    let up_to = |t: &AtomicU32| level as u32 <= t.load(Ordering::Relaxed);
+    up_to(&THRESHOLDS[0]) && (!FUNCTION.load(Ordering::Acquire).is_null() || up_to(&THRESHOLDS[1]))
+}
 
 /// Delivers a message to whoever listens.
 pub fn log(level: Level, message: &CStr, place: &Location) {

@@ -3,8 +3,10 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 use super::base::PMEMobjpool;
-use super::{fail, fail_file, oid_or_null, set_errno};
+use super::logger::Level;
+use super::{Lossy, errmsg, fail, fail_file, oid_or_null, set_errno};
 use crate::obj::{Oid, Pool};
+use crate::pool::finding::Gravity;
 
 /// Smallest pool, in bytes.
 pub const PMEMOBJ_MIN_POOL: usize = (8 as usize) << 20;
@@ -109,6 +111,9 @@ pub unsafe extern "C" fn pmemobj_close(pop: *mut PMEMobjpool) {
 
 /// 1 if the pool is consistent, 0 if it is not, -1 if it cannot be checked.
 ///
+/// The error message has the first defects, a line for each; the log has all,
+/// and at level NOTICE what is odd but does no harm.
+///
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
@@ -116,13 +121,22 @@ pub unsafe extern "C" fn pmemobj_check(path: *const c_char, layout: *const c_cha
     // SAFETY: the C contract.
     let (path, layout) = unsafe { (path_arg(path), bytes_arg(layout)) };
     let Some(path) = path else { return -1 };
-    match Pool::check(path, layout) {
-        Ok(Ok(())) => {
+    let mut first = true;
+    let checked = Pool::check(path, layout, &mut |finding| match finding.gravity {
+        Gravity::Defect if first => {
+            first = false;
+            errmsg::set(format_args!("{finding} (file \"{}\")", Lossy(path.to_bytes())));
+        }
+        Gravity::Defect => errmsg::add(format_args!("{finding}")),
+        Gravity::Remark => errmsg::log(Level::Notice, format_args!("{finding}")),
+    });
+    match checked {
+        Ok(true) => {
             set_errno(0);
             1
         }
-        Ok(Err(e)) => {
-            fail_file(path, &e);
+        Ok(false) => {
+            set_errno(libc::EINVAL);
             0
         }
         Err(e) => {

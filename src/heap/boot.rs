@@ -62,21 +62,13 @@ pub fn check(region: &Region, start: u64, size: u64) -> Result<(), Error> {
     if size < MIN_HEAP || size > max {
         return Err(Error::Size { found: size, min: MIN_HEAP, max });
     }
-    let mut words = [0u64; WORDS];
-    for (i, w) in words.iter_mut().enumerate() {
-        *w = region.load(start + 8 * i as u64);
-    }
-    if words[WORDS - 1] != checksum(&words) {
-        return Err(Error::HeaderChecksum);
-    }
-    if words.iter().flat_map(|w| w.to_le_bytes()).take(16).ne(SIGNATURE.iter().copied()) {
-        return Err(Error::Signature);
-    }
-    for (i, field, expected) in FIELDS {
-        if field != "minor" && words[i] != expected {
-            return Err(Error::Header { field, found: words[i], expected });
+    let mut first = Ok(());
+    check_header(region, start, &mut |e| {
+        if first.is_ok() {
+            first = Err(e);
         }
-    }
+    });
+    first?;
     for z in 0..zone_count(size) {
         let zone = Zone::new(start, z as u32, zone_chunks(size, z) as u32);
         if zone.stored(region).0 != 0 {
@@ -84,6 +76,29 @@ pub fn check(region: &Region, start: u64, size: u64) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// All that is wrong with the heap header.
+pub(super) fn check_header(region: &Region, start: u64, wrong: &mut dyn FnMut(Error)) {
+    let mut words = [0u64; WORDS];
+    for (i, w) in words.iter_mut().enumerate() {
+        *w = region.load(start + 8 * i as u64);
+    }
+    let (at, found, expected) = (start + HEAP_HEADER - 8, words[WORDS - 1], checksum(&words));
+    if found != expected {
+        wrong(Error::HeaderChecksum { at, found, expected });
+    }
+    for (i, half) in SIGNATURE.as_chunks::<8>().0.iter().enumerate() {
+        if words[i] != u64::from_le_bytes(*half) {
+            let (at, found) = (start + 8 * i as u64, words[i]);
+            wrong(Error::Signature { at, found, expected: u64::from_le_bytes(*half) });
+        }
+    }
+    for (i, field, expected) in FIELDS {
+        if field != "minor" && words[i] != expected {
+            wrong(Error::Header { field, at: start + 8 * i as u64, found: words[i], expected });
+        }
+    }
 }
 
 impl Heap {

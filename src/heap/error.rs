@@ -4,20 +4,20 @@ use thiserror::Error;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Error {
-    #[error("heap: invalid header's checksum")]
-    HeaderChecksum,
-    #[error("heap: invalid signature")]
-    Signature,
-    #[error("heap: invalid header: {field} is {found}, expected {expected}")]
-    Header { field: &'static str, found: u64, expected: u64 },
+    #[error("heap: invalid header's checksum: at {at:#x} is {found:#x}, expected {expected:#x}")]
+    HeaderChecksum { at: u64, found: u64, expected: u64 },
+    #[error("heap: invalid signature: at {at:#x} is {found:#x}, expected {expected:#x}")]
+    Signature { at: u64, found: u64, expected: u64 },
+    #[error("heap: invalid header: {field} at {at:#x} is {found:#x}, expected {expected:#x}")]
+    Header { field: &'static str, at: u64, found: u64, expected: u64 },
     #[error("heap: invalid heap size: {found} bytes, expected {min} to {max}")]
     Size { found: u64, min: u64, max: u64 },
-    #[error("heap: invalid zone magic: zone {zone} has {found:#x}, expected {expected:#x}")]
-    ZoneMagic { zone: u32, found: u32, expected: u32 },
-    #[error("heap: invalid zone size: zone {zone} has {found} chunks, expected 1 to {max}")]
-    ZoneSize { zone: u32, found: u32, max: u32 },
-    #[error("heap: {what}: zone {zone} chunk {chunk} has {found:#x}")]
-    Chunk { what: &'static str, zone: u32, chunk: u32, found: u64 },
+    #[error("heap: invalid zone magic: zone {zone} has {found:#x} at {at:#x}, expected {expected:#x}")]
+    ZoneMagic { zone: u32, at: u64, found: u32, expected: u32 },
+    #[error("heap: invalid zone size: zone {zone} has {found} chunks at {at:#x}, expected 1 to {max}")]
+    ZoneSize { zone: u32, at: u64, found: u32, max: u32 },
+    #[error("heap: {what}: zone {zone} chunk {chunk} has {found:#x} at {at:#x}")]
+    Chunk { what: &'static str, zone: u32, chunk: u32, at: u64, found: u64 },
     #[error("no object at offset {0:#x}: {1}")]
     NoObject(u64, &'static str),
     #[error("requested size too large")]

@@ -48,6 +48,20 @@ impl ChunkHeader {
         ChunkHeader { kind: w as u16, flags: (w >> 16) as u16, size: (w >> 32) as u32 }
     }
 
+    /// What is wrong with the header of a block of which `left` chunks are left
+    /// in its zone, in PMDK's words, and the field.
+    pub fn wrong(self, left: u32) -> Option<(&'static str, &'static str)> {
+        match self.kind {
+            0 => Some(("invalid chunk type", "type")),
+            FOOTER..=RUN_DATA if self.flags & !ALL_FLAGS != 0 => Some(("invalid chunk flags", "flags")),
+            FOOTER..=RUN_DATA if self.size == 0 || self.size > left => {
+                Some(("chunk sizes mismatch", "size_idx"))
+            }
+            FOOTER..=RUN_DATA => None,
+            _ => Some(("unknown chunk type", "type")),
+        }
+    }
+
     #[inline]
     pub fn pack(self) -> u64 {
         (self.size as u64) << 32 | (self.flags as u64) << 16 | self.kind as u64

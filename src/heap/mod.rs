@@ -10,6 +10,7 @@ mod arenas;
 mod block;
 mod boot;
 mod buffers;
+mod check;
 mod class;
 mod compact;
 mod custom;
@@ -32,6 +33,7 @@ pub use arenas::Sharing;
 pub use block::{Block, INTERNAL, ObjectHeader};
 pub use boot::{check, format};
 pub use buffers::Buffer;
+pub use check::{Root, inspect};
 pub use custom::ClassInfo;
 pub use error::Error;
 pub use layout::{HeaderType, MAX_ALLOC, MIN_HEAP};
@@ -39,7 +41,7 @@ pub use operation::Operation;
 pub use publish::Action;
 
 use crate::pool::Region;
-use crate::ulog::{Bounds, Lanes, Redo};
+use crate::ulog::{self, Bounds, Budget, Lanes, Redo};
 
 /// Recycled runs of each class, the last for runs of unknown classes.
 const RECYCLERS: usize = class::NO_CLASS as usize + 1;
@@ -145,20 +147,25 @@ impl Heap {
         (self.start, self.start + self.size)
     }
 
-    /// Releases what is still linked to the logs of a lane after recovery.
-    pub fn release_chain(&self, bounds: &Bounds, lane: u64) -> Result<(), Error> {
-        let mut internal: Option<Redo> = None;
-        for linked in crate::ulog::extensions_of(&self.region, bounds, lane)? {
-            if linked.is_user_buffer(&self.region) {
+    /// Releases what is still linked to the logs of a lane after recovery, the
+    /// last of each chain first.
+    pub fn release_chains(&self, bounds: &Bounds, lane: u64, budget: &Budget) -> Result<(), Error> {
+        let mut links = Vec::new();
+        ulog::links_of(&self.region, bounds, lane, budget, &mut links)?;
+        if links.is_empty() {
+            return Ok(());
+        }
+        let mut internal = Redo::internal_of(bounds, lane)?;
+        if defect!(ExtensionsFreedFromHead) {
+            links.reverse()
+        }
+        for linked in links.iter().rev() {
+            if linked.user_buffer {
                 // The application's own object: unlinked, never freed.
                 self.region.persist_word(linked.field, 0);
-                continue;
+            } else {
+                self.release_log(&mut internal, linked.field, linked.link)?;
             }
-            let redo = match &mut internal {
-                Some(redo) => redo,
-                None => internal.insert(Redo::internal_of(bounds, lane)?),
-            };
-            self.release_log(redo, linked.field, linked.link)?;
         }
         Ok(())
     }

@@ -74,6 +74,7 @@ impl Heap {
                     return Err(Error::LogFull);
                 }
             }
+            logs.external.reserve_extension()?;
             let e = self.extend(&mut logs.internal, logs.external.tail_link(), REDO_EXTENSION, 0)?;
             logs.external.push_extension(e)?;
         }
@@ -353,6 +354,7 @@ impl Heap {
                 return Err(Error::LogFull);
             }
             let size = self.undo_extension().saturating_add(UNDO_EXTENSION_EXTRA);
+            logs.undo.reserve_extension()?;
             let field = logs.undo.tail_link();
             let e = self.extend(&mut logs.internal, field, size, logs.undo.gen_num())?;
             logs.undo.push_extension(e)?;

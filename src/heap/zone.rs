@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 use super::error::Error;
 use super::layout::{
-    ALL_FLAGS, CHUNK, ChunkHeader, FOOTER, FREE, HEAP_HEADER, RUN, RUN_DATA, USED, ZONE_HEADER, ZONE_MAGIC,
-    ZONE_META, ZONE_SIZE,
+    CHUNK, ChunkHeader, FOOTER, FREE, HEAP_HEADER, ZONE_HEADER, ZONE_MAGIC, ZONE_META, ZONE_SIZE,
 };
 use super::run::RunMap;
 use crate::lock::RawLock;
@@ -205,27 +204,27 @@ impl Zone {
     ) -> Result<(), Error> {
         let (magic, size) = self.stored(region);
         if magic != ZONE_MAGIC {
-            return Err(Error::ZoneMagic { zone: self.index, found: magic, expected: ZONE_MAGIC });
+            return Err(Error::ZoneMagic {
+                zone: self.index,
+                at: self.start,
+                found: magic,
+                expected: ZONE_MAGIC,
+            });
         }
         if size == 0 || size > self.chunks {
-            return Err(Error::ZoneSize { zone: self.index, found: size, max: self.chunks });
+            return Err(Error::ZoneSize {
+                zone: self.index,
+                at: self.start + 4,
+                found: size,
+                max: self.chunks,
+            });
         }
         let mut c = 0;
         while c < size {
             let h = self.header(region, c);
-            let wrong = match h.kind {
-                0 => Some("invalid chunk type"),
-                FOOTER | FREE | USED | RUN | RUN_DATA if h.flags & !ALL_FLAGS != 0 => {
-                    Some("invalid chunk flags")
-                }
-                FOOTER | FREE | USED | RUN | RUN_DATA if h.size == 0 || h.size > size - c => {
-                    Some("chunk sizes mismatch")
-                }
-                FOOTER | FREE | USED | RUN | RUN_DATA => None,
-                _ => Some("unknown chunk type"),
-            };
-            if let Some(what) = wrong {
-                return Err(Error::Chunk { what, zone: self.index, chunk: c, found: h.pack() });
+            if let Some((what, _)) = h.wrong(size - c) {
+                let at = self.header_at(c);
+                return Err(Error::Chunk { what, zone: self.index, chunk: c, at, found: h.pack() });
             }
             f(c, h)?;
             c += h.size;

@@ -7,6 +7,7 @@
 
 mod actions;
 mod alloc;
+mod check;
 pub mod ctl;
 mod defrag;
 mod error;

@@ -1,6 +1,5 @@
-//! Creating, opening, checking and closing pools.
+//! Creating, opening and closing pools.
 
-use std::cell::Cell;
 use std::ffi::CStr;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicPtr;
@@ -12,10 +11,10 @@ use crate::heap::{self, Heap};
 use crate::lock::RawLock;
 use crate::pool::descriptor::{CONVERSION_FLAGS, HEAP_SIZE, ROOT_OFFSET, ROOT_SIZE};
 use crate::pool::{self, CreateOptions, OpenOptions, PoolFile, Region};
-use crate::ulog::{self, Bounds, Lanes};
+use crate::ulog::{self, Bounds, Budget, Lanes};
 
 /// Create, open, check and close exclude each other.
-static OPENING: Mutex<()> = Mutex::new(());
+pub(super) static OPENING: Mutex<()> = Mutex::new(());
 
 /// Lanes used at run time, at most.
 const MAX_LANES: u64 = 1024;
@@ -87,13 +86,6 @@ impl Pool {
         }
     }
 
-    /// Whether a pool is consistent: recovery is tried on a private copy.
-    pub fn check(path: &CStr, layout: Option<&[u8]>) -> Result<core::result::Result<(), Error>> {
-        let _guard = OPENING.lock().unwrap_or_else(|e| e.into_inner());
-        let mut file = pool::open(path, layout, OpenOptions { private: true })?;
-        Ok(recover(&mut file).and_then(|()| boot(&file)).and_then(|heap| release_chains(&file, &heap)))
-    }
-
     /// Takes the pool out of the look-up tables.
     pub fn unregister(&self) {
         registry::remove(std::ptr::from_ref(self).cast());
@@ -119,30 +111,26 @@ impl Pool {
     }
 }
 
-/// Where logs of this pool may point, for one phase.
-fn bounds(file: &PoolFile, heap_size: u64) -> Bounds {
+/// Where logs of this pool may point.
+pub(super) fn bounds(file: &PoolFile, heap_size: u64) -> Bounds {
     let g = file.geometry();
     Bounds {
         lanes: (g.lanes_offset, g.lanes_offset + g.nlanes * ulog::LANE_SIZE),
         heap: (g.heap_offset, g.heap_offset + heap_size),
         words: [ROOT_OFFSET, ROOT_SIZE],
-        budget: Cell::new(heap_size.saturating_mul(Bounds::WALKS)),
     }
 }
 
 /// The rest of the checks, then phase 1 of format 3.10: redo logs, behind a
 /// new run id.
-fn recover(file: &mut PoolFile) -> Result<()> {
+pub(super) fn recover(file: &mut PoolFile) -> Result<()> {
     let (region, g) = (file.region(), file.geometry());
-    let size = match file.stored_heap_size() {
-        0 => region.len() as u64 - g.heap_offset,
-        size => size,
-    };
+    let (size, budget) = (file.heap_size(), Budget::new(&region));
     let run_id = file.next_run_id()?;
     heap::check(&region, g.heap_offset, size)?;
     let bounds = bounds(file, size);
     for lane in 0..g.nlanes {
-        ulog::check_redo(&region, &bounds, lane)?;
+        ulog::check_redo(&region, &bounds, lane, &budget)?;
     }
     // Nothing was written so far: what is refused stays as it was.
     defect!(ShutdownMarkedLate, file.set_run_id(run_id));
@@ -154,10 +142,10 @@ fn recover(file: &mut PoolFile) -> Result<()> {
         region.persist_word(HEAP_SIZE, size);
     }
     for lane in (0..g.nlanes).filter(|_| defect!(UndoBeforeRedo)) {
-        ulog::rollback_undo(&region, &bounds, lane)?;
+        ulog::rollback_undo(&region, &bounds, lane, &budget)?;
     }
     for lane in 0..if defect!(RedoOfFirstLaneOnly) { 1 } else { g.nlanes } {
-        ulog::recover_redo(&region, &bounds, lane)?;
+        ulog::recover_redo(&region, &bounds, lane, &budget)?;
     }
     // A redo log may have changed chunk headers.
     heap::check(&region, g.heap_offset, size)?;
@@ -165,7 +153,7 @@ fn recover(file: &mut PoolFile) -> Result<()> {
 }
 
 /// Phase 2: the heap and its lanes.
-fn boot(file: &PoolFile) -> Result<Heap> {
+pub(super) fn boot(file: &PoolFile) -> Result<Heap> {
     let (region, g) = (file.region(), file.geometry());
     let lanes = Lanes::new(region, g.lanes_offset, g.nlanes.min(lane_limit()) as u32)?;
     let sharing = heap::Sharing { arenas: globals::arenas(), one_for_all: globals::one_arena() };
@@ -173,14 +161,14 @@ fn boot(file: &PoolFile) -> Result<Heap> {
 }
 
 /// Phase 3 and 4: undo logs of all lanes, then what is linked to any log.
-fn release_chains(file: &PoolFile, heap: &Heap) -> Result<()> {
+pub(super) fn release_chains(file: &PoolFile, heap: &Heap) -> Result<()> {
     let (region, g) = (file.region(), file.geometry());
-    let bounds = bounds(file, file.stored_heap_size());
+    let (bounds, budget) = (bounds(file, file.stored_heap_size()), Budget::new(&region));
     for lane in 0..if defect!(RollbackOfFirstLaneOnly) { 1 } else { g.nlanes } {
-        ulog::rollback_undo(&region, &bounds, lane)?;
+        ulog::rollback_undo(&region, &bounds, lane, &budget)?;
     }
     for lane in 0..g.nlanes {
-        heap.release_chain(&bounds, lane)?;
+        heap.release_chains(&bounds, lane, &budget)?;
     }
     if region.load(CONVERSION_FLAGS) != 0 {
         region.persist_word(CONVERSION_FLAGS, 0);

@@ -63,10 +63,15 @@ pub fn create<'a>(path: &'a CStr, layout: &[u8], o: &CreateOptions) -> Result<Cr
         None => Identity { set: uuid::random()?, file: uuid::random()?, crtime: c.file.ctime()? },
     };
     c.set = id.set;
-    let header = Header::new(&id.set, &id.file, id.crtime, o.sds);
-    region.copy_in(0, header.bytes());
+    write_header(&region, &id, o.sds);
     c.mapped = Some((mapping, region));
     Ok(c)
+}
+
+#[inline(never)] // a page on the stack
+fn write_header(region: &Region, id: &Identity, sds: bool) {
+    let header = Header::new(&id.set, &id.file, id.crtime, sds);
+    region.copy_in(0, header.bytes());
 }
 
 fn new_file<'a>(path: &'a CStr, exists: bool, o: &CreateOptions) -> Result<Creation<'a>, Error> {
@@ -87,6 +92,7 @@ fn new_file<'a>(path: &'a CStr, exists: bool, o: &CreateOptions) -> Result<Creat
     Ok(c)
 }
 
+#[inline(never)] // a page on the stack
 fn existing_file<'a>(path: &'a CStr, o: &CreateOptions) -> Result<Creation<'a>, Error> {
     // As PMDK: a directory, too, is opened, and then has no size.
     File::open(path, libc::O_RDONLY | libc::O_NONBLOCK)?.size()?;

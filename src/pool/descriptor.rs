@@ -17,7 +17,7 @@ pub const ROOT_SIZE: u64 = 0x1810;
 pub const CONVERSION_FLAGS: u64 = 0x1818;
 pub const HEAP_SIZE: u64 = 0x1820;
 pub const CURR_ALLOCATED: u64 = 0x1828;
-const RESERVED: u64 = 0x1830;
+pub(super) const RESERVED: u64 = 0x1830;
 
 /// Largest layout name, without its NUL.
 pub const MAX_LAYOUT: usize = 1023;
@@ -68,6 +68,7 @@ fn checksum(bytes: &[u8; SIZE]) -> u64 {
 }
 
 /// Checks 19 to 21 of format 1.10.
+#[inline(never)] // half a page on the stack
 pub fn validate(region: &Region, layout: Option<&[u8]>) -> Result<Geometry, Error> {
     let mut bytes = [0u8; SIZE];
     // SAFETY: the pool was just mapped and its file is locked.
@@ -89,19 +90,19 @@ pub fn validate(region: &Region, layout: Option<&[u8]>) -> Result<Geometry, Erro
         heap_offset: region.load(HEAP_OFFSET),
     };
     let len = region.len() as u64;
-    let wrong = |field, found| Err(Error::Descriptor { field, found, len });
+    let wrong = |field, at, found| Err(Error::Descriptor { field, at, found, len });
     if !g.heap_offset.is_multiple_of(PAGE) || g.heap_offset == 0 || g.heap_offset >= len {
-        return wrong("heap_offset", g.heap_offset);
+        return wrong("heap_offset", HEAP_OFFSET, g.heap_offset);
     }
     if g.nlanes == 0 || g.nlanes > MAX_NLANES {
-        return wrong("nlanes", g.nlanes);
+        return wrong("nlanes", NLANES, g.nlanes);
     }
     let end = g.lanes_offset.checked_add(g.nlanes * LANE_SIZE);
     if g.lanes_offset < super::SCRATCH_END
         || !g.lanes_offset.is_multiple_of(64)
         || end.is_none_or(|e| e > g.heap_offset)
     {
-        return wrong("lanes_offset", g.lanes_offset);
+        return wrong("lanes_offset", LANES_OFFSET, g.lanes_offset);
     }
     Ok(g)
 }

@@ -39,6 +39,23 @@ impl fmt::Debug for Text {
     }
 }
 
+/// A link of the header's ring of files that does not lead back to the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub field: &'static str,
+    pub at: usize,
+    pub found: [u8; 16],
+    pub expected: [u8; 16],
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = |u: &[u8; 16]| u128::from_be_bytes(*u);
+        let Link { field, at, found, expected } = self;
+        write!(f, "{field} at {at:#x}, found {:032x}, expected {:032x}", hex(found), hex(expected))
+    }
+}
+
 /// Why a pool file was not created or opened. The C ABI puts the path to it;
 /// the first words are those of PMDK's messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -71,39 +88,57 @@ pub enum Error {
     NoFile,
     #[error("size {0} smaller than 2097152")]
     PartTooSmall(u64),
-    #[error("invalid major version (0)")]
+    #[error("invalid major version (0): pool header: major at 0x8, expected 6")]
     NoMajor,
-    #[error("wrong pool type: \"{0}\", expected \"PMEMOBJ\"")]
+    #[error("wrong pool type: \"{0}\", expected \"PMEMOBJ\": pool header: signature at 0x0")]
     Type(Text),
-    #[error("Please run the pmdk-convert utility to upgrade the pool: it has version {0}, expected 6")]
+    #[error(
+        "Please run the pmdk-convert utility to upgrade the pool: it has version {0}, expected 6: pool header: major at 0x8"
+    )]
     OldMajor(u32),
-    #[error("pool version {0} (library expects 6)")]
+    #[error("pool version {0} (library expects 6): pool header: major at 0x8")]
     NewMajor(u32),
-    #[error("unsafe to continue due to unknown incompat features: {0:#x}")]
+    #[error("unsafe to continue due to unknown incompat features: {0:#x}: pool header: incompat at 0x10")]
     Incompat(u32),
-    #[error("read-only mode is not supported: unknown ro_compat features {0:#x}")]
+    #[error(
+        "read-only mode is not supported: unknown ro_compat features {0:#x}: pool header: ro_compat at 0x14"
+    )]
     ReadOnly(u32),
-    #[error("invalid checksum of pool header: found {found:#x}, expected {expected:#x}")]
+    #[error(
+        "invalid checksum of pool header: at 0xff8, found {found:#x}, expected {expected:#x}; pmempool check --repair may help, or a backup"
+    )]
     HeaderChecksum { found: u64, expected: u64 },
-    #[error("wrong architecture flags: the pool was made on another kind of machine")]
-    Arch,
-    #[error("wrong part UUID: the file is part of a larger set")]
-    PartUuid,
-    #[error("wrong replica UUID: the file is one of several replicas")]
-    ReplicaUuid,
-    #[error("poolset file options (0) do not match incompat feature flags ({0:#x})")]
+    #[error(
+        "wrong architecture flags: pool header: at {at:#x}, found {found:#x}, expected {expected:#x}; the pool was made on another kind of machine"
+    )]
+    Arch { at: usize, found: u64, expected: u64 },
+    #[error("wrong part UUID: pool header: {0}; the file is part of a larger set")]
+    PartUuid(Link),
+    #[error("wrong replica UUID: pool header: {0}; the file is one of several replicas")]
+    ReplicaUuid(Link),
+    #[error(
+        "poolset file options (0) do not match incompat feature flags ({0:#x}): pool header: incompat at 0x10"
+    )]
     SingleHeader(u32),
     #[error("a bad block recovery of the pool was interrupted: {0}_badblocks.txt exists")]
     BadBlocks(&'static str),
-    #[error("an ADR failure was detected, the pool might be corrupted")]
-    Adr,
-    #[error("invalid checksum of pool descriptor: found {found:#x}, expected {expected:#x}")]
+    #[error(
+        "an ADR failure was detected, the pool might be corrupted: shutdown state: at 0xfb8, unsafe shutdowns {usc:#x}, devices {uid:#x}, expected 0x0 of both; restore the pool from a backup"
+    )]
+    Adr { usc: u64, uid: u64 },
+    #[error(
+        "invalid checksum of pool descriptor: at 0x17f8, found {found:#x}, expected {expected:#x}; restore the pool from a backup"
+    )]
     DescriptorChecksum { found: u64, expected: u64 },
-    #[error("invalid pool descriptor: {field} is {found:#x}, which the pool of {len:#x} bytes cannot hold")]
-    Descriptor { field: &'static str, found: u64, len: u64 },
-    #[error("wrong layout (\"{given}\"), pool created with layout \"{stored}\"")]
+    #[error(
+        "invalid pool descriptor: {field} at {at:#x} is {found:#x}, which the pool of {len:#x} bytes cannot hold"
+    )]
+    Descriptor { field: &'static str, at: u64, found: u64, len: u64 },
+    #[error(
+        "wrong layout (\"{given}\"), pool created with layout \"{stored}\": descriptor: layout at 0x1000"
+    )]
     Layout { given: Text, stored: Text },
-    #[error("invalid run_id {0}: it must be even")]
+    #[error("invalid run_id {0}: descriptor: run_id at 0x1808 must be even")]
     RunId(u64),
 }
 

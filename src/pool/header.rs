@@ -1,7 +1,7 @@
 //! The pool header, the first page of the file (format 1.1 to 1.7).
 
 use super::checksum::Sum;
-use super::error::Text;
+use super::error::{Link, Text};
 use super::uuid::Uuid;
 use super::{Error, PAGE, Region, sds};
 
@@ -19,6 +19,21 @@ const ARCH_AT: usize = 0x80;
 const CHECKSUM_AT: usize = 0xff8;
 /// x86-64: alignments of C types, 64-bit, little endian, machine 62.
 const ARCH: [u8; 16] = [0x10, 0x73, 0x77, 0x37, 0xf7, 0x07, 0, 0, 2, 1, 0, 0, 0, 0, 62, 0];
+
+/// What the rest of the room needs of a sound header.
+pub struct Identity {
+    pub compat: u32,
+    pub incompat: u32,
+    pub set_uuid: Uuid,
+}
+
+/// Checks the header of a pool.
+#[inline(never)] // a page on the stack
+pub fn identify(region: &Region) -> Result<Identity, Error> {
+    let h = Header::read(region);
+    h.validate()?;
+    Ok(Identity { compat: h.u32(0xc), incompat: h.incompat(), set_uuid: h.uuid(0x18) })
+}
 
 /// A copy of the header page.
 pub struct Header {
@@ -50,7 +65,7 @@ impl Header {
         h
     }
 
-    pub fn read(region: &Region) -> Header {
+    fn read(region: &Region) -> Header {
         let mut h = Header { bytes: [0; PAGE as usize] };
         // SAFETY: the pool was just mapped and its file is locked.
         h.bytes.copy_from_slice(unsafe { region.bytes(0, PAGE) });
@@ -73,21 +88,13 @@ impl Header {
         u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| self.bytes[at + i]))
     }
 
-    pub fn uuid(&self, at: usize) -> Uuid {
+    fn uuid(&self, at: usize) -> Uuid {
         let mut u = [0; 16];
         u.copy_from_slice(&self.bytes[at..at + 16]);
         u
     }
 
-    pub fn set_uuid(&self) -> Uuid {
-        self.uuid(0x18)
-    }
-
-    pub fn compat(&self) -> u32 {
-        self.u32(0xc)
-    }
-
-    pub fn incompat(&self) -> u32 {
+    fn incompat(&self) -> u32 {
         self.u32(0x10)
     }
 
@@ -99,6 +106,12 @@ impl Header {
         // What is skipped counts as zeros.
         (covered..PAGE as usize).step_by(4).for_each(|_| sum.add_word(0));
         sum.value()
+    }
+
+    /// A link that is not the file's own uuid.
+    fn link(&self, field: &'static str, at: usize) -> Option<Link> {
+        let (found, expected) = (self.uuid(at), self.uuid(0x28));
+        (found != expected).then_some(Link { field, at, found, expected })
     }
 
     /// Checks 6 to 16 of format 1.10, in PMDK's order.
@@ -123,19 +136,20 @@ impl Header {
         if found != expected {
             return Err(Error::HeaderChecksum { found, expected });
         }
-        if self.bytes[ARCH_AT..ARCH_AT + 16] != ARCH {
-            return Err(Error::Arch);
+        for (i, half) in ARCH.as_chunks::<8>().0.iter().enumerate() {
+            let at = ARCH_AT + 8 * i;
+            let (found, expected) = (self.u64(at), u64::from_le_bytes(*half));
+            if found != expected {
+                return Err(Error::Arch { at, found, expected });
+            }
         }
-        let own = self.uuid(0x28);
-        if self.uuid(0x38) != own || self.uuid(0x48) != own {
-            return Err(Error::PartUuid);
-        }
+        self.link("prev_part_uuid", 0x38).map_or(Ok(()), |l| Err(Error::PartUuid(l)))?;
+        self.link("next_part_uuid", 0x48).map_or(Ok(()), |l| Err(Error::PartUuid(l)))?;
         if self.incompat() & SINGLEHDR != 0 {
             return Err(Error::SingleHeader(self.incompat()));
         }
-        if self.uuid(0x58) != own || self.uuid(0x68) != own {
-            return Err(Error::ReplicaUuid);
-        }
+        self.link("prev_repl_uuid", 0x58).map_or(Ok(()), |l| Err(Error::ReplicaUuid(l)))?;
+        self.link("next_repl_uuid", 0x68).map_or(Ok(()), |l| Err(Error::ReplicaUuid(l)))?;
         let ro_compat = self.u32(0x14);
         if ro_compat != 0 {
             return Err(Error::ReadOnly(ro_compat));

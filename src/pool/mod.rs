@@ -4,10 +4,12 @@
 //! The room does not look behind the descriptor: lanes and heap are formatted
 //! and checked by the rooms that know them.
 
+pub mod check;
 pub mod checksum;
 mod create;
 pub mod descriptor;
 mod error;
+pub mod finding;
 mod header;
 mod open;
 mod os;

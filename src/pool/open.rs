@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 
 use super::descriptor::{self, Geometry, HEAP_SIZE, RUN_ID};
-use super::header::{CHECK_BAD_BLOCKS, Header, SDS};
+use super::header::{self, CHECK_BAD_BLOCKS, Identity, SDS};
 use super::os::{self, File};
 use super::uuid::{self, Uuid};
 use super::{Error, MIN_PART, PAGE, Region, SCRATCH, SCRATCH_END, sds};
@@ -62,20 +62,20 @@ pub fn open(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<PoolFi
         return Err(Error::PartTooSmall(size));
     }
     let (mapping, region) = map(&file, size, o.private)?;
-    let header = Header::read(&region);
-    header.validate()?;
-    if header.compat() & CHECK_BAD_BLOCKS != 0 {
+    let Identity { compat, incompat, set_uuid } = header::identify(&region)?;
+    if compat & CHECK_BAD_BLOCKS != 0 {
         check_recovery_file(path)?;
     }
-    let sds = header.incompat() & SDS != 0;
+    let sds = incompat & SDS != 0;
     if sds {
         sds::check(&region)?;
     }
     let geometry = descriptor::validate(&region, layout)?;
-    Ok(PoolFile { region, geometry, set_uuid: header.set_uuid(), sds, dirty: false, _mapping: mapping })
+    Ok(PoolFile { region, geometry, set_uuid, sds, dirty: false, _mapping: mapping })
 }
 
 /// A file of this name marks a bad block recovery that was interrupted (1.4).
+#[inline(never)] // a path on the stack
 fn check_recovery_file(path: &CStr) -> Result<(), Error> {
     const SUFFIX: &[u8] = b"_r0_p0_badblocks.txt\0";
     let mut name = [0u8; libc::PATH_MAX as usize + SUFFIX.len()];
@@ -148,6 +148,14 @@ impl PoolFile {
     /// heap_size as stored; 0 if it never was.
     pub fn stored_heap_size(&self) -> u64 {
         self.region.load(HEAP_SIZE)
+    }
+
+    /// Bytes of the heap: as stored, or the rest of the file.
+    pub fn heap_size(&self) -> u64 {
+        match self.stored_heap_size() {
+            0 => self.region.len() as u64 - self.geometry.heap_offset,
+            size => size,
+        }
     }
 
     /// Marks the pool as closed, if this process marked it as open.

@@ -45,7 +45,7 @@ pub fn check(region: &Region) -> Result<(), Error> {
     let valid = old[CHECKSUM] == checksum(&old);
     let same = old[0] == 0 && old[1] == 0;
     if valid && !same && old[DIRTY] & 0xff != 0 {
-        return Err(Error::Adr);
+        return Err(Error::Adr { usc: old[0], uid: old[1] });
     }
     Ok(())
 }

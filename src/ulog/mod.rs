@@ -4,6 +4,7 @@
 //! The room knows log headers, entries and their checksums. It does not know
 //! where extensions of a log come from: the heap makes them and links them.
 
+mod check;
 mod entry;
 mod error;
 mod lanes;
@@ -11,10 +12,11 @@ mod recover;
 mod redo;
 mod undo;
 
+pub use check::{inspect_redo, inspect_undo};
 pub use entry::{Op, format_extension, valid_extension};
 pub use error::Error;
 pub use lanes::{Hold, Lanes, Logs, Units, format};
-pub use recover::{Bounds, Linked, check_redo, extensions_of, recover_redo, rollback_undo};
+pub use recover::{Bounds, Budget, Linked, check_redo, links_of, recover_redo, rollback_undo};
 pub use redo::{Extension, Redo};
 pub use undo::Undo;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::entry::{BUF_HEADER, Found, Op, entry_at, valid_extension};
 use super::{
     CAPACITY, EXTERNAL, EXTERNAL_CAPACITY, Error, FLAGS, GEN_NUM, HEADER, INTERNAL, INTERNAL_CAPACITY,
-    LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER, align_up,
+    LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER,
 };
 use crate::pool::{Region, checksum::Sum};
 
@@ -21,16 +21,9 @@ pub struct Bounds {
     pub heap: (u64, u64),
     /// Words of the descriptor that redo logs may change.
     pub words: [u64; 2],
-    /// Bytes of linked logs that the phase may still walk. Sound logs do not
-    /// overlap: what runs out is a loop, or lanes that share their extensions.
-    pub budget: Cell<u64>,
 }
 
 impl Bounds {
-    /// How often a phase walks a log: to check it, to check it again before it
-    /// is carried out, and then.
-    pub const WALKS: u64 = 3;
-
     fn allows_word(&self, at: u64) -> bool {
         let inside = |(from, to): (u64, u64)| from <= at && at < to && to - at >= 8;
         at & 7 == 0 && (inside(self.lanes) || inside(self.heap) || self.words.contains(&at))
@@ -41,13 +34,34 @@ impl Bounds {
     }
 }
 
-/// One lane as recovery sees it.
+/// Bytes of extensions that a phase may still read. Sound logs do not overlap:
+/// whoever reads more follows links in circles, or from many lanes to the same
+/// log, and must come to an end.
+pub struct Budget(Cell<u64>);
+
+impl Budget {
+    /// How often a phase walks a log at most: to check it, to check it again
+    /// before it is carried out, and then.
+    const WALKS: u64 = 3;
+
+    pub fn new(region: &Region) -> Budget {
+        Budget(Cell::new((region.len() as u64).saturating_mul(Self::WALKS)))
+    }
+
+    fn spend(&self, bytes: u64) -> Option<()> {
+        self.0.set(self.0.get().checked_sub(bytes)?);
+        Some(())
+    }
+}
+
+/// One log of a lane with its extensions, as recovery sees it.
 #[derive(Clone, Copy)]
-struct Chain<'a> {
+pub(super) struct Chain<'a> {
     region: &'a Region,
     bounds: &'a Bounds,
-    lane: u64,
-    name: &'static str,
+    budget: &'a Budget,
+    pub lane: u64,
+    pub name: &'static str,
     head: u64,
     capacity: u64,
     gen_num: u64,
@@ -55,20 +69,22 @@ struct Chain<'a> {
 
 impl Chain<'_> {
     /// Calls `f` for each entry of the valid prefix of the chain.
-    fn each(&self, mut f: impl FnMut(Found) -> Result<(), Error>) -> Result<(), Error> {
+    pub fn each(&self, mut f: impl FnMut(Found) -> Result<(), Error>) -> Result<(), Error> {
         let (mut data, mut capacity) = (self.head + HEADER, self.capacity);
-        let mut next = self.region.load(self.head + NEXT);
+        let mut field = self.head + NEXT;
         loop {
             let (mut at, end) = (data, data + capacity);
             while let Some(e) = entry_at(self.region, at, end, self.gen_num) {
                 f(e)?;
                 at += e.size;
             }
+            let next = self.region.load(field);
             if at < end || next == 0 || defect!(ChainNotFollowed) {
                 return Ok(());
             }
-            let (log, cap, after) = self.link(next)?;
-            (data, capacity, next) = (log + HEADER, cap, after);
+            let log;
+            (log, capacity) = self.link(field, next)?;
+            (data, field) = (log + HEADER, log + NEXT);
         }
     }
 
@@ -84,7 +100,7 @@ impl Chain<'_> {
         })
     }
 
-    fn check_redo(&self, e: &Found) -> Result<(), Error> {
+    pub fn check_redo(&self, e: &Found) -> Result<(), Error> {
         let ok = match e.op {
             Op::Set | Op::And | Op::Or => self.bounds.allows_word(e.target),
             Op::BufSet | Op::BufCpy => self.bounds.allows_range(e.target, e.len),
@@ -92,17 +108,17 @@ impl Chain<'_> {
         if ok { Ok(()) } else { Err(self.bad_target(e)) }
     }
 
-    fn link(&self, next: u64) -> Result<(u64, u64, u64), Error> {
-        let (heap, budget) = (self.bounds.heap, &self.bounds.budget);
-        let linked = valid_extension(self.region, next, heap.0, heap.1).and_then(|linked| {
-            budget.set(budget.get().checked_sub(linked.1 + HEADER)?);
-            Some(linked)
-        });
-        linked.ok_or_else(|| self.bad_link(next))
+    pub fn check_undo(&self, e: &Found) -> Result<(), Error> {
+        let ok = matches!(e.op, Op::BufCpy | Op::BufSet) && self.bounds.allows_range(e.target, e.len);
+        if ok { Ok(()) } else { Err(self.bad_target(e)) }
     }
 
-    fn bad_link(&self, next: u64) -> Error {
-        Error::Link { lane: self.lane, log: self.name, next }
+    /// Offset and capacity of the log that the link at `field` designates.
+    fn link(&self, field: u64, next: u64) -> Result<(u64, u64), Error> {
+        let heap = self.bounds.heap;
+        valid_extension(self.region, next, heap.0, heap.1)
+            .and_then(|(log, capacity, _)| self.budget.spend(capacity + HEADER).map(|()| (log, capacity)))
+            .ok_or(Error::Link { lane: self.lane, log: self.name, at: field, next })
     }
 
     fn bad_target(&self, e: &Found) -> Error {
@@ -112,7 +128,12 @@ impl Chain<'_> {
 
 /// The redo logs of a lane that are valid: not those never used, idle, or torn
 /// while they were written.
-fn valid_redo<'a>(region: &'a Region, bounds: &'a Bounds, lane: u64) -> impl Iterator<Item = Chain<'a>> {
+pub(super) fn valid_redo<'a>(
+    region: &'a Region,
+    bounds: &'a Bounds,
+    lane: u64,
+    budget: &'a Budget,
+) -> impl Iterator<Item = Chain<'a>> {
     let start = bounds.lanes.0 + lane * LANE_SIZE;
     let logs = [
         ("internal redo", start + INTERNAL, INTERNAL_CAPACITY),
@@ -123,21 +144,21 @@ fn valid_redo<'a>(region: &'a Region, bounds: &'a Bounds, lane: u64) -> impl Ite
         let valid = capacity != 0
             && capacity <= base
             && (checksum_matches(region, head, capacity) || defect!(RedoSumUnchecked));
-        valid.then_some(Chain { region, bounds, lane, name, head, capacity, gen_num: 0 })
+        valid.then_some(Chain { region, bounds, budget, lane, name, head, capacity, gen_num: 0 })
     })
 }
 
 /// Whether all that the lane's valid redo logs would change are places that
 /// logs may change. Changes nothing.
-pub fn check_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
-    valid_redo(region, bounds, lane).try_for_each(|chain| chain.each(|e| chain.check_redo(&e)))
+pub fn check_redo(region: &Region, bounds: &Bounds, lane: u64, budget: &Budget) -> Result<(), Error> {
+    valid_redo(region, bounds, lane, budget).try_for_each(|chain| chain.each(|e| chain.check_redo(&e)))
 }
 
 /// Carries out and invalidates the redo logs of a lane, if they are valid.
 /// Only after this was done for all lanes may undo logs be looked at: a redo
 /// log may hold the generation number that invalidates an undo log.
-pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
-    for chain in valid_redo(region, bounds, lane) {
+pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64, budget: &Budget) -> Result<(), Error> {
+    for chain in valid_redo(region, bounds, lane, budget) {
         defect!(RecoveryClearsFirst, region.persist_word(chain.head + CAPACITY, 0));
         chain.check_and_apply(|e| chain.check_redo(e))?;
         // Targets durable before the log that repeats them is gone.
@@ -193,67 +214,90 @@ fn apply(region: &Region, e: &Found) {
     }
 }
 
+/// The undo log of a lane.
+pub(super) fn undo_chain<'a>(
+    region: &'a Region,
+    bounds: &'a Bounds,
+    lane: u64,
+    budget: &'a Budget,
+) -> Chain<'a> {
+    let head = bounds.lanes.0 + lane * LANE_SIZE + UNDO;
+    let gen_num = region.load(head + GEN_NUM);
+    Chain { region, bounds, budget, lane, name: "undo", head, capacity: UNDO_CAPACITY, gen_num }
+}
+
 /// Restores the snapshots of a lane whose transaction did not commit, and
 /// makes sure that the lane's undo log can be used again.
-pub fn rollback_undo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
-    let head = bounds.lanes.0 + lane * LANE_SIZE + UNDO;
-    if region.load(head + CAPACITY) != UNDO_CAPACITY {
-        // Lanes of converted pools are all zero (11.3). Entries go first, so
-        // that the new capacity uncovers none.
-        region.fill(head + HEADER, 0, 64);
-        region.drain();
-        region.persist_word(head + CAPACITY, UNDO_CAPACITY);
+pub fn rollback_undo(region: &Region, bounds: &Bounds, lane: u64, budget: &Budget) -> Result<(), Error> {
+    let chain = undo_chain(region, bounds, lane, budget);
+    let head = chain.head;
+    match region.load(head + CAPACITY) {
+        UNDO_CAPACITY => {}
+        0 => {
+            // Lanes of converted pools are all zero (11.3). Entries go first, so
+            // that the new capacity uncovers none.
+            region.fill(head + HEADER, 0, 64);
+            region.drain();
+            region.persist_word(head + CAPACITY, UNDO_CAPACITY);
+        }
+        // Nobody ever changes it: what to restore is not known.
+        found => {
+            let (log, at) = (chain.name, head + CAPACITY);
+            return Err(Error::Capacity { lane, log, at, found, expected: UNDO_CAPACITY });
+        }
     }
-    let gen_num = region.load(head + GEN_NUM);
-    let chain = Chain { region, bounds, lane, name: "undo", head, capacity: UNDO_CAPACITY, gen_num };
     let mut found = false;
     chain.check_and_apply(|e| {
         found = true;
-        let ok = matches!(e.op, Op::BufCpy | Op::BufSet) && bounds.allows_range(e.target, e.len);
-        if ok { Ok(()) } else { Err(chain.bad_target(e)) }
+        chain.check_undo(e)
     })?;
     if !found && region.load(head + NEXT) == 0 {
         return Ok(());
     }
     // The restored data must be durable before the entries lose their validity.
     region.drain();
-    region.persist_word(head + GEN_NUM, gen_num.wrapping_add(!defect!(RollbackKeepsGeneration) as u64));
+    region.persist_word(head + GEN_NUM, chain.gen_num.wrapping_add(!defect!(RollbackKeepsGeneration) as u64));
     Ok(())
 }
 
 /// A linked extension that recovery still has to release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linked {
+    /// "external redo" or "undo".
+    pub log_name: &'static str,
     /// Offset of the `next` field that holds the link.
     pub field: u64,
     pub link: u64,
+    /// Offset of the log's header, and bytes of its entries.
+    pub log: u64,
+    pub capacity: u64,
+    pub user_buffer: bool,
 }
 
-impl Linked {
-    /// Whether it is the application's own object.
-    pub fn is_user_buffer(&self, region: &Region) -> bool {
-        region.load(align_up(self.link, 64) + FLAGS) & USER_BUFFER != 0 && !defect!(LentBufferFreed)
-    }
-}
-
-/// The extensions linked to the lane's external redo and undo logs, both idle,
-/// in the order of their release: each chain from its end.
-pub fn extensions_of(region: &Region, bounds: &Bounds, lane: u64) -> Result<Vec<Linked>, Error> {
+/// The extensions linked to the lane's external redo and undo logs, which are
+/// idle, in the order of the chains. They are released from the end.
+pub fn links_of(
+    region: &Region,
+    bounds: &Bounds,
+    lane: u64,
+    budget: &Budget,
+    links: &mut Vec<Linked>,
+) -> Result<(), Error> {
     let start = bounds.lanes.0 + lane * LANE_SIZE;
-    let mut found = Vec::new();
-    for (name, head) in [("external redo", start + EXTERNAL), ("undo", start + UNDO)] {
-        let chain = Chain { region, bounds, lane, name, head, capacity: 0, gen_num: 0 };
-        let first = found.len();
-        let (mut field, mut link) = (head + NEXT, region.load(head + NEXT));
-        while link != 0 {
-            let (log, _, after) = chain.link(link)?;
-            found.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-            found.push(Linked { field, link });
-            (field, link) = (log + NEXT, after);
-        }
-        if !defect!(ExtensionsFreedFromHead) {
-            found[first..].reverse();
+    for (log_name, head) in [("external redo", start + EXTERNAL), ("undo", start + UNDO)] {
+        let chain = Chain { region, bounds, budget, lane, name: log_name, head, capacity: 0, gen_num: 0 };
+        let mut field = head + NEXT;
+        loop {
+            let link = region.load(field);
+            if link == 0 {
+                break;
+            }
+            let (log, capacity) = chain.link(field, link)?;
+            let user_buffer = region.load(log + FLAGS) & USER_BUFFER != 0 && !defect!(LentBufferFreed);
+            links.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+            links.push(Linked { log_name, field, link, log, capacity, user_buffer });
+            field = log + NEXT;
         }
     }
-    Ok(found)
+    Ok(())
 }

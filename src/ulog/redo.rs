@@ -157,9 +157,15 @@ impl Redo {
 
     /// Notes an extension that was linked on media at [`Redo::tail_link`].
     pub fn push_extension(&mut self, e: Extension) -> Result<(), Error> {
-        self.extensions.try_reserve(1 + self.lent.len()).map_err(|_| Error::OutOfMemory)?;
+        self.reserve_extension()?;
         self.push_lent(e);
         Ok(())
+    }
+
+    /// Makes volatile room for one more extension: one that is linked on media
+    /// but unknown here would be lost.
+    pub fn reserve_extension(&mut self) -> Result<(), Error> {
+        self.extensions.try_reserve(1 + self.lent.len()).map_err(|_| Error::OutOfMemory)
     }
 
     /// Keeps a buffer of the application, with volatile room to link it later.

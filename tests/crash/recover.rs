@@ -7,6 +7,7 @@ use std::ffi::CStr;
 use pmem_rs::flush::recorder::{self, Fence, Kind, Recording, Site};
 use pmem_rs::obj::{Error, Pool};
 use pmem_rs::pool::OpenOptions;
+use pmem_rs::pool::finding::Finding;
 
 use crate::afterlife::live_on;
 use crate::media::{self, Logical};
@@ -280,9 +281,11 @@ impl Judge {
         id: Id,
     ) -> Result<(), String> {
         if self.drawn(Draw::Check, id, CHECK_IN) {
-            match unlocked(|| Pool::check(path, None)) {
-                Ok(Ok(())) => {}
-                Ok(Err(e)) => return Err(format!("check: {e}")),
+            let mut first = String::new();
+            let tell = &mut |f: &Finding| first = f.to_string();
+            match unlocked(|| Pool::check(path, None, tell)) {
+                Ok(true) => {}
+                Ok(false) => return Err(format!("check: {first}")),
                 Err(e) => return Err(format!("check cannot open: {e}")),
             }
         }

@@ -288,6 +288,10 @@ impl Heap {
         let (z, c) = self.place_of(off)?;
         let (chunk, h) = self.owner_of(z, c)?;
         let header = HeaderType::of_flags(h.flags);
+        if header == HeaderType::Compact {
+            let found = self.read_header(off.wrapping_sub(16), HeaderType::Compact, 0)?;
+            return Some((found, 16));
+        }
         let unit = match header {
             HeaderType::None if h.kind == RUN => self.geometry(z, chunk, h)?.unit,
             _ => 0,

@@ -62,11 +62,14 @@ impl Words<'_> {
     fn set(&mut self, at: u64, value: u64) {
         match self.new[..self.len].iter_mut().find(|w| w.0 == at) {
             Some(w) => w.1 = value,
-            None => {
-                self.new[self.len] = (at, value);
-                self.len += 1;
-            }
+            None => self.push(at, value),
         }
+    }
+
+    /// Sets a word that was not set yet.
+    fn push(&mut self, at: u64, value: u64) {
+        self.new[self.len] = (at, value);
+        self.len += 1;
     }
 
     /// The operation that makes the changes.
@@ -160,10 +163,10 @@ impl Words<'_> {
                 (next, dest)
             }
         };
-        self.set(at + NEXT, self.uuid_lo);
-        self.set(at + NEXT + OFF, next);
-        self.set(at + PREV, self.uuid_lo);
-        self.set(at + PREV + OFF, prev);
+        self.push(at + NEXT, self.uuid_lo);
+        self.push(at + NEXT + OFF, next);
+        self.push(at + PREV, self.uuid_lo);
+        self.push(at + PREV + OFF, prev);
         Ok(())
     }
 }
@@ -233,8 +236,13 @@ impl Pool {
         }
         let mut hold = self.heap.lanes.hold()?;
         self.with_heads([list, list], || {
-            let constructed = ctor.is_some();
-            let b = self.reserve_object(&req, 0, ctor.take())?;
+            let b = self.heap.reserve(&req)?;
+            // Without a constructor the header goes through the log with the
+            // links, which saves an ordering point.
+            let header_logged = ctor.is_none() && b.has_words();
+            if !header_logged {
+                self.construct(&b, &req, 0, ctor.take())?;
+            }
             let mut words = self.words();
             let fits = list.entry.checked_add(ENTRY_SIZE).is_some_and(|end| end <= b.usable());
             let linked =
@@ -243,14 +251,11 @@ impl Pool {
                 self.heap.cancel(&b);
                 return Err(e);
             }
-            let header_logged = !constructed && b.has_words();
             if !header_logged {
                 self.persist_header(&b);
             }
             let mut op = words.operation(self, &mut hold);
             if header_logged {
-                // The header goes through the log with the links, which saves
-                // the ordering point that a constructor's flushes need anyway.
                 op.set_header(&b, req.type_num);
             }
             op.allocate(&b);

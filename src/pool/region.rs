@@ -69,11 +69,11 @@ impl Region {
     /// The word at `off`, or `None` if it is misaligned or outside.
     #[inline]
     pub fn try_word(&self, off: u64) -> Option<&AtomicU64> {
-        if off & 7 != 0 {
+        if off & 7 != 0 || off >= self.len as u64 & !7 {
             return None;
         }
-        // SAFETY: inside the mapping and, base being aligned, aligned.
-        self.try_at(off, 8).map(|p| unsafe { AtomicU64::from_ptr(p.cast()) })
+        // SAFETY: inside the mapping, as just checked, and, base being aligned, aligned.
+        Some(unsafe { AtomicU64::from_ptr(self.base.add(off as usize).cast()) })
     }
 
     /// The word at a validated offset (see [`Region::at`]).

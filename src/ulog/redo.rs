@@ -198,9 +198,9 @@ impl Redo {
     pub fn process(&mut self, region: &Region) {
         // A copy stays in registers, whatever the stores to the pool change.
         let region = *region;
-        match self.image[HEAD..self.used] {
+        match self.entries() {
             [] => {}
-            [word, value] => {
+            &[[word, value]] => {
                 let at = apply_one(region, word, value);
                 // The only store: its durability is the commit point.
                 region.persist(at, 8);
@@ -210,10 +210,15 @@ impl Redo {
         self.clear();
     }
 
+    fn entries(&self) -> &[[u64; 2]] {
+        self.image[HEAD..self.used].as_chunks().0
+    }
+
+    #[inline(never)]
     fn process_log(&mut self, region: Region) {
         let next = self.extensions.first().map_or(0, |e| e.link);
         self.store(region, next);
-        self.apply(region);
+        apply(region, self.entries());
         // Invalid, but for its link.
         region.stream(self.log, &[0, next, 0, 0, 0, 0, 0, 0]);
         // The invalidation must be durable before the locks and the lane are
@@ -266,34 +271,40 @@ impl Redo {
         // durable before the head's checksum makes the log valid.
         region.drain();
     }
+}
 
-    fn apply(&self, region: Region) {
-        let mut line = target(self.image[HEAD]) & !63;
-        for entry in self.image[HEAD..self.used].chunks_exact(2) {
-            let at = apply_one(region, entry[0], entry[1]);
-            // Neighbouring targets often share a line; it is flushed once,
-            // after its last change.
-            if line != at & !63 {
-                region.flush_line(line);
-                line = at & !63;
-            }
+/// Carries out the entries, durably.
+#[inline(never)]
+fn apply(region: Region, entries: &[[u64; 2]]) {
+    let mut line = target(entries[0][0]) & !63;
+    for &[word, value] in entries {
+        let at = apply_one(region, word, value);
+        // Neighbouring targets often share a line; it is flushed once,
+        // after its last change.
+        if line != at & !63 {
+            region.flush_line(line);
+            line = at & !63;
         }
-        region.flush_line(line);
-        // All targets must be durable before the log that could redo them goes.
-        region.drain();
     }
+    region.flush_line(line);
+    // All targets must be durable before the log that could redo them goes.
+    region.drain();
 }
 
 /// Carries out an entry; not flushed. The caller holds the lock of the run
 /// whose word this is, so that the word has one writer.
-#[inline]
+#[inline(always)]
 fn apply_one(region: Region, word: u64, value: u64) -> u64 {
     let at = target(word);
     let w = region.word(at);
-    let new = match Op::of_value(word) {
-        Op::And => w.load(Ordering::Relaxed) & value,
-        Op::Or => w.load(Ordering::Relaxed) | value,
-        _ => value,
+    let new = if word == at {
+        value // Op::Set, which is 0
+    } else {
+        match Op::of_value(word) {
+            Op::And => w.load(Ordering::Relaxed) & value,
+            Op::Or => w.load(Ordering::Relaxed) | value,
+            _ => value,
+        }
     };
     w.store(new, Ordering::Release);
     at

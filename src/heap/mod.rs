@@ -29,7 +29,7 @@ use std::sync::{Mutex, MutexGuard};
 
 pub use arenas::Sharing;
 pub use block::{Block, INTERNAL, ObjectHeader, compact_words};
-pub use boot::{check, format};
+pub use boot::{check, format, metadata};
 pub use buffers::Buffer;
 pub use custom::ClassInfo;
 pub use error::Error;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::flush::StrError;
+
 /// The first bytes of a text from media, for a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Text {
@@ -103,6 +105,8 @@ pub enum Error {
     Descriptor { field: &'static str, found: u64, len: u64 },
     #[error("wrong layout (\"{given}\"), pool created with layout \"{stored}\"")]
     Layout { given: Text, stored: Text },
+    #[error("pread at offset {offset:#x}: {}", StrError(*errno))]
+    Unreadable { offset: u64, errno: i32 },
     #[error("invalid run_id {0}: it must be even")]
     RunId(u64),
 }
@@ -115,7 +119,9 @@ impl Error {
 
     pub fn errno(&self) -> i32 {
         match self {
-            Error::Os { errno, .. } | Error::Allocate { errno, .. } => *errno,
+            Error::Os { errno, .. } | Error::Allocate { errno, .. } | Error::Unreadable { errno, .. } => {
+                *errno
+            }
             Error::Exists | Error::NotEmpty => libc::EEXIST,
             Error::SizeTooLarge(_) => libc::EFBIG,
             Error::PoolSet | Error::Device => libc::ENOTSUP,

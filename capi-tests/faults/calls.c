@@ -206,6 +206,8 @@ judge_message(const struct fault *f, const char *message, const char *what)
 	const char *name = call_names[f->call];
 	if (f->call == CALL_fchmod)
 		name = "chmod"; /* as PMDK */
+	if (f->call == CALL_preadv)
+		name = "pread";
 	if (f->operation->run == map_temporary_file && (f->call == CALL_open || f->call == CALL_mkostemp))
 		name = "mkstemp";
 	if (strstr(message, name) == NULL)

@@ -36,6 +36,7 @@ namespaces=$(unshare -Urm true 2>/dev/null && echo yes)
 attempt "no memory, pmem" faulty memory ours 1
 attempt "no memory, file" faulty memory ours 0
 attempt "failing calls, pmem" faulty calls ours 1
+attempt "pages that cannot be read" faulty poison ours 1
 for library in pmdk ours; do
 	if [ $library = pmdk ] && ! have_pmdk; then
 		skip "faults on pmdk" "the genuine PMDK is not here"

@@ -9,6 +9,7 @@
  *   memory born N COUNT   the same while a pool is made
  */
 #define _GNU_SOURCE
+#include <libpmem.h>
 #include <limits.h>
 #include "work.h"
 
@@ -119,6 +120,86 @@ birth(void *arg)
 	return NULL;
 }
 
+#define THREADS 12
+static pthread_barrier_t all_here;
+
+/* A thread's first transaction finds no memory, at the same time as others'. */
+static void *
+first_transaction(void *arg)
+{
+	volatile int aborted = 0;
+	(void)arg;
+	pthread_barrier_wait(&all_here); /* until the machine is armed */
+	TX_BEGIN(pop) {
+		FAIL("a transaction without memory");
+	} TX_ONABORT {
+		aborted = 1;
+		EQ(pmemobj_tx_errno(), ENOMEM);
+		pthread_barrier_wait(&all_here);
+	} TX_END
+	CHECK(aborted);
+	return NULL;
+}
+
+static void
+run_first_transactions(void *path)
+{
+	pthread_t t[THREADS];
+	pop = pmemobj_open(path, LAYOUT);
+	NEED(pop != NULL);
+	pthread_barrier_init(&all_here, NULL, THREADS + 1);
+	arrange(CALL_memory, 0, LONG_MAX, ENOMEM);
+	for (int i = 0; i < THREADS; i++)
+		pthread_create(&t[i], NULL, first_transaction, NULL);
+	machine.armed = 1;
+	pthread_barrier_wait(&all_here);
+	pthread_barrier_wait(&all_here);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	machine.armed = 0;
+	pmemobj_close(pop);
+}
+
+#define MAPPINGS 12
+#define MAPPED ((size_t)64 << 10)
+
+/* libpmem's mappings of persistent memory, and what it knows of them. */
+static void *
+mappings(void *arg)
+{
+	struct run *r = arg;
+	static struct holdings after;
+	char *at[MAPPINGS];
+	machine.dax = machine.armed = 1;
+	for (int i = 0; i < MAPPINGS; i++) {
+		at[i] = pmem_map_file(r->path, MAPPED, PMEM_FILE_CREATE, 0600, NULL, NULL);
+		if (at[i] == NULL) {
+			EQ(errno, ENOMEM);
+			CHECK(strstr(pmem_errormsg(), "out of memory") != NULL);
+			continue;
+		}
+		/* A hole in the middle makes two of one. */
+		EQ(pmem_is_pmem(at[i], MAPPED), 1);
+		if (pmem_unmap(at[i] + MAPPED / 2, 4096) != 0) {
+			EQ(errno, ENOMEM);
+			EQ(pmem_is_pmem(at[i], MAPPED), 1);
+			EQ(at[i][MAPPED / 2], 0);
+		} else {
+			EQ(pmem_is_pmem(at[i] + MAPPED / 2, 1), 0);
+		}
+		EQ(pmem_is_pmem(at[i], MAPPED / 2), 1);
+		EQ(pmem_deep_persist(at[i], 4096), 0);
+	}
+	relax(r);
+	for (int i = 0; i < MAPPINGS; i++)
+		if (at[i] != NULL)
+			EQ(pmem_unmap(at[i], MAPPED), 0);
+	machine.armed = 0;
+	take_stock(&after);
+	CHECK(strstr(after.maps, r->path) == NULL);
+	return NULL;
+}
+
 /* One run in this process. */
 static void
 run(void *arg)
@@ -129,7 +210,8 @@ run(void *arg)
 	arrange(CALL_memory, r->first, r->count < 0 ? LONG_MAX : r->first + r->count - 1, ENOMEM);
 	pthread_create(&t, NULL, r->life, r);
 	pthread_join(t, NULL);
-	EQ(leaks(), 0);
+	if (r->life != mappings) /* libpmem keeps its table */
+		EQ(leaks(), 0);
 	if (r->life == life && pmemobj_check(r->path, LAYOUT) != 1)
 		FAIL("the pool is damaged: %s", pmemobj_errormsg());
 }
@@ -148,7 +230,7 @@ sweep(void *(*life_or_birth)(void *), const char *path, long count)
 		r->first++;
 	} while (r->failed > 0 && case_failures < 5);
 	printf("# %s, %ld at a time: %ld of %ld allocations\n", path, count, r->first - 1, r->seen);
-	CHECK(r->first > 20 && r->failed == 0);
+	CHECK(r->first > (life_or_birth == mappings ? 4 : 20) && r->failed == 0);
 	munmap(r, sizeof(*r));
 }
 
@@ -197,6 +279,20 @@ static void while_a_pool_is_born(void)
 {
 	for (int count = -1; count <= 1; count += 2)
 		sweep(birth, path_of("born"), count);
+}
+
+static void
+first_transactions(void)
+{
+	EQ(outcome(run_first_transactions, (void *)path_of("pool")), 0);
+}
+
+static void
+while_files_are_mapped(void)
+{
+	unsetenv("PMEM_IS_PMEM_FORCE");
+	for (int count = -1; count <= 1; count += 2)
+		sweep(mappings, path_of("mapped"), count);
 }
 
 static void one_at_a_time(void) { sweep(life, path_of("pool"), 1); }
@@ -248,9 +344,11 @@ main(int argc, char **argv)
 	RUN(from_one_on);
 	if (strcmp(getenv("PMEM_IS_PMEM_FORCE"), "1") != 0)
 		DONE(); /* how stores become durable makes little difference */
+	RUN(first_transactions);
 	RUN(while_a_pool_is_born);
 	RUN(with_a_configuration);
 	RUN(one_at_a_time);
 	RUN(seven_at_a_time);
+	RUN(while_files_are_mapped);
 	DONE();
 }

@@ -1,12 +1,13 @@
 //! Creating, checking and opening a heap, and the lazy scan of its zones.
 
+use std::ops::Range;
 use std::ptr::null_mut;
 use std::sync::atomic::Ordering;
 
 use super::class::NO_CLASS;
 use super::layout::{
-    CHUNK, ChunkHeader, FREE, HEAP_HEADER, MAX_CHUNKS, MIN_HEAP, RUN, RUN_HEADER, USED, zone_chunks,
-    zone_count,
+    CHUNK, ChunkHeader, FREE, HEAP_HEADER, MAX_CHUNKS, MIN_HEAP, RUN, RUN_HEADER, USED, ZONE_HEADER,
+    zone_chunks, zone_count,
 };
 use super::run::{self, RunMap};
 use super::zone::{Slot, SlotState, Zone};
@@ -53,6 +54,15 @@ fn checksum(words: &[u64; WORDS]) -> u64 {
     words[..WORDS - 1].iter().for_each(|&w| sum.add_u64(w));
     sum.add_u64(0);
     sum.value()
+}
+
+/// What [`check`] reads of a heap of `size` bytes at `start`: ranges.
+pub fn metadata(start: u64, size: u64) -> impl Iterator<Item = Range<u64>> {
+    let zones = (0..zone_count(size)).map(move |z| {
+        let at = Zone::new(start, z as u32, 0).start;
+        at..at + ZONE_HEADER + 8 * zone_chunks(size, z)
+    });
+    std::iter::once(start..start + HEAP_HEADER).chain(zones)
 }
 
 /// Checks 22 to 26 of format 1.10: header, size, and the chunk walk of every

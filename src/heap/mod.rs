@@ -31,7 +31,7 @@ use std::sync::{Mutex, MutexGuard};
 
 pub use arenas::Sharing;
 pub use block::{Block, INTERNAL, ObjectHeader};
-pub use boot::{check, format};
+pub use boot::{check, format, metadata};
 pub use buffers::Buffer;
 pub use check::{Root, inspect};
 pub use custom::ClassInfo;

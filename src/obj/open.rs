@@ -121,12 +121,25 @@ pub(super) fn bounds(file: &PoolFile, heap_size: u64) -> Bounds {
     }
 }
 
+/// All that recovery looks at, but for extensions of logs, can be read.
+fn probe(file: &PoolFile, heap_size: u64) -> Result<()> {
+    let g = file.geometry();
+    file.probe(g.lanes_offset..g.lanes_offset + g.nlanes * ulog::LANE_SIZE)?;
+    // A size that is too large is told of by the heap's own check.
+    let heap_size = heap_size.min(file.region().len() as u64 - g.heap_offset);
+    for range in heap::metadata(g.heap_offset, heap_size) {
+        file.probe(range)?;
+    }
+    Ok(())
+}
+
 /// The rest of the checks, then phase 1 of format 3.10: redo logs, behind a
 /// new run id.
 pub(super) fn recover(file: &mut PoolFile) -> Result<()> {
     let (region, g) = (file.region(), file.geometry());
     let (size, budget) = (file.heap_size(), Budget::new(&region));
     let run_id = file.next_run_id()?;
+    probe(file, size)?;
     heap::check(&region, g.heap_offset, size)?;
     let bounds = bounds(file, size);
     for lane in 0..g.nlanes {
@@ -185,6 +198,7 @@ fn start(mut file: PoolFile) -> Result<&'static Pool> {
             return Err(e);
         }
     };
+    file.close_descriptor();
     let region = file.region();
     let pool = Pool {
         heap,

@@ -1,6 +1,7 @@
 //! Opening a pool file.
 
 use std::ffi::CStr;
+use std::ops::Range;
 
 use super::descriptor::{self, Geometry, HEAP_SIZE, RUN_ID};
 use super::header::{self, CHECK_BAD_BLOCKS, Identity, SDS};
@@ -24,6 +25,8 @@ pub struct PoolFile {
     sds: bool,
     /// This process marked the shutdown state as open.
     dirty: bool,
+    /// While the pool is being opened.
+    file: Option<File>,
     _mapping: Mapping,
 }
 
@@ -62,6 +65,7 @@ pub fn open(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<PoolFi
         return Err(Error::PartTooSmall(size));
     }
     let (mapping, region) = map(&file, size, o.private)?;
+    file.probe(0..2 * PAGE)?;
     let Identity { compat, incompat, set_uuid } = header::identify(&region)?;
     if compat & CHECK_BAD_BLOCKS != 0 {
         check_recovery_file(path)?;
@@ -71,7 +75,8 @@ pub fn open(path: &CStr, layout: Option<&[u8]>, o: OpenOptions) -> Result<PoolFi
         sds::check(&region)?;
     }
     let geometry = descriptor::validate(&region, layout)?;
-    Ok(PoolFile { region, geometry, set_uuid, sds, dirty: false, _mapping: mapping })
+    let file = Some(file);
+    Ok(PoolFile { region, geometry, set_uuid, sds, dirty: false, file, _mapping: mapping })
 }
 
 /// A file of this name marks a bad block recovery that was interrupted (1.4).
@@ -97,7 +102,18 @@ impl PoolFile {
         set: Uuid,
         sds: bool,
     ) -> PoolFile {
-        PoolFile { region, geometry, set_uuid: set, sds, dirty: sds, _mapping: mapping }
+        PoolFile { region, geometry, set_uuid: set, sds, dirty: sds, file: None, _mapping: mapping }
+    }
+
+    /// Makes sure that a range which is about to be looked at, within the
+    /// pool, can be read (see [`File::probe`]).
+    pub fn probe(&self, range: Range<u64>) -> Result<(), Error> {
+        self.file.as_ref().map_or(Ok(()), |file| file.probe(range))
+    }
+
+    /// No more ranges are to be probed: an open pool holds no descriptor.
+    pub fn close_descriptor(&mut self) {
+        self.file = None;
     }
 
     /// Marks a pool that passed all checks as open: from here on it changes.

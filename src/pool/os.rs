@@ -2,8 +2,10 @@
 //! name, as programs interpose it.
 
 use std::ffi::CStr;
+use std::ops::Range;
 
 use super::Error;
+use crate::flush::errno;
 
 /// An open file; closed when dropped. The lock outlives it in the mapping.
 #[derive(Debug)]
@@ -72,9 +74,36 @@ impl File {
         // SAFETY: the buffer is as long as said.
         let n = unsafe { libc::pread(self.fd, buf.as_mut_ptr().cast(), buf.len(), 0) };
         if n < 0 {
-            return Err(Error::os("pread"));
+            return Err(Error::Unreadable { offset: 0, errno: errno() });
         }
         buf[n as usize..].fill(0);
+        Ok(())
+    }
+
+    /// Reads a range for nothing: what cannot be read, as media says or because
+    /// the file ends, is an error here. A load from the mapping would end the
+    /// process by SIGBUS.
+    #[inline(never)]
+    pub fn probe(&self, range: Range<u64>) -> Result<(), Error> {
+        const PIECE: usize = 1024;
+        let mut sink = [0u8; PIECE];
+        let mut at = range.start;
+        while at < range.end {
+            let piece = libc::iovec { iov_base: sink.as_mut_ptr().cast(), iov_len: PIECE };
+            // All pieces go to the same place.
+            let mut pieces = [piece; 128];
+            let len = (range.end - at).min((PIECE * pieces.len()) as u64) as usize;
+            let n = len.div_ceil(PIECE);
+            pieces[n - 1].iov_len = len - (n - 1) * PIECE;
+            // SAFETY: each piece is as long as said.
+            let r = unsafe { libc::preadv(self.fd, pieces.as_ptr(), n as i32, at as libc::off_t) };
+            match (r, errno()) {
+                (1.., _) => at += r as u64,
+                (0, _) => return Err(Error::Unreadable { offset: at, errno: libc::EIO }),
+                (_, libc::EINTR) => {}
+                (_, errno) => return Err(Error::Unreadable { offset: at, errno }),
+            }
+        }
         Ok(())
     }
 

@@ -110,7 +110,7 @@ impl Transaction {
     }
 
     /// As [`Transaction::current`], made at the thread's first use. Without
-    /// memory for it the spare one, in which no more can be done than to begin
+    /// memory for it a spare one, in which no more can be done than to begin
     /// in vain, abort and end.
     ///
     /// # Safety
@@ -126,8 +126,7 @@ impl Transaction {
                 AT_THREAD_END.set(t.cast());
                 t
             }
-            None if SPARE.lock.try_lock() => SPARE.transaction.get(),
-            None => return Err(Error::OutOfMemory),
+            None => Spare::take().transaction.get(),
         };
         thread::set_transaction(t.cast());
         // SAFETY: not null, and known to this thread alone.
@@ -135,14 +134,16 @@ impl Transaction {
     }
 
     fn is_spare(&self) -> bool {
-        std::ptr::eq(self, SPARE.transaction.get())
+        SPARES.as_ptr_range().contains(&std::ptr::from_ref(self).cast())
     }
 
-    /// After the end of the outermost level: the spare one is there for others.
+    /// After the end of the outermost level: a spare one is there for others.
     pub fn let_go(&mut self) {
-        if self.is_spare() {
+        if self.is_spare()
+            && let Some(spare) = SPARES.iter().find(|s| std::ptr::eq(self, s.transaction.get()))
+        {
             thread::set_transaction(std::ptr::null_mut());
-            SPARE.lock.unlock();
+            spare.lock.unlock();
         }
     }
 
@@ -202,7 +203,19 @@ struct Spare {
 // SAFETY: whoever holds the lock uses the transaction.
 unsafe impl Sync for Spare {}
 
-static SPARE: Spare = Spare { lock: RawLock::new(), transaction: UnsafeCell::new(Transaction::idle()) };
+static SPARES: [Spare; 16] =
+    [const { Spare { lock: RawLock::new(), transaction: UnsafeCell::new(Transaction::idle()) } }; 16];
+
+impl Spare {
+    /// One that no other thread has; the first when that is free, if none is.
+    #[cold]
+    fn take() -> &'static Spare {
+        SPARES.iter().find(|s| s.lock.try_lock()).unwrap_or_else(|| {
+            SPARES[0].lock.lock();
+            &SPARES[0]
+        })
+    }
+}
 
 static AT_THREAD_END: AtThreadEnd = AtThreadEnd::new(free_current);
 

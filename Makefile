@@ -16,7 +16,7 @@ ARCHIVE := target/release/libpmem_rs.a
 OUT := target/lib
 SOURCES := $(shell find src -name '*.rs' -o -name '*.c') Cargo.toml build.rs
 
-.PHONY: all headers check-headers pmdk install uninstall check demo clean
+.PHONY: all headers check-headers pmdk install uninstall check demo bench bench-doc bench-counts check-counts clean
 
 all: $(LIBS:%=$(OUT)/lib%.so)
 
@@ -89,7 +89,35 @@ check: all
 	$(CARGO) test --features recorder
 	$(CARGO) xtask crash
 	capi-tests/run
+	$(MAKE) check-counts
 	tools/status-table --check
 
 demo: all
 	capi-tests/demo.sh
+
+# Benchmarks (docs/performance.md). Linked against our libraries; which ones they
+# run on is up to LD_LIBRARY_PATH.
+BENCH := $(addprefix target/bench/bin/,bench worst opening floor)
+
+target/bench/bin/bench: $(addprefix bench/,bench.c step.c objects.c maps.c primitives.c shared.c huge.c step.h)
+target/bench/bin/%: bench/%.c bench/bench.h | all
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Wno-clobbered -Iinclude -o $@ $(filter %.c,$^) \
+		-rdynamic -L$(OUT) -Wl,-rpath-link,$(OUT) -lpmemobj -lpmem -lpthread
+
+# Compares with the genuine PMDK; SUITES="objects copies", ROUNDS=9.
+bench: all $(BENCH)
+	tools/fetch-pmdk
+	$(CARGO) run -q --example bench -- report $(if $(ROUNDS),--rounds $(ROUNDS)) $(SUITES)
+
+# The same, into the tables of docs/performance.md.
+bench-doc: all $(BENCH)
+	tools/fetch-pmdk
+	$(CARGO) run -q --example bench -- report --document $(if $(ROUNDS),--rounds $(ROUNDS)) $(SUITES)
+
+# Exact counts of key scenarios: compared, and written.
+check-counts: all $(BENCH)
+	$(CARGO) run -q --example bench -- counts
+
+bench-counts: all $(BENCH)
+	$(CARGO) run -q --example bench -- counts --update

@@ -1,0 +1,228 @@
+/*
+ * bench - what the operations of libpmem and libpmemobj cost.
+ *
+ *   bench [-t THREADS] [-c | -m OPS] [-g GROUP] POOLFILE [SCENARIO...]
+ *
+ * Rows: nanoseconds per operation. -m: the median of so many operations, each
+ * timed by itself, for files whose disk now and then takes its time; and the
+ * calls of msync per operation. -c: instead the exact counts of a few operations
+ * each (step.h), of the scenarios for which that makes sense.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "step.h"
+
+#define POOL_SIZE (2048UL << 20)
+
+static const struct {
+	const char *name;
+	const struct scenario *scenarios;
+} groups[] = {
+	{"objects", objects}, {"maps", maps}, {"primitives", primitives}, {"copies", copies},
+	{"shared", shared},   {"huge", huge},
+};
+
+struct root {
+	PMEMoid areas[MAX_THREADS];
+};
+
+static PMEMobjpool *pop;
+static int threads = 1, counting;
+static size_t singles; /* operations that are timed one by one */
+static uint64_t msyncs;
+
+/* The libraries call this one. */
+int
+msync(void *addr, size_t len, int flags)
+{
+	__atomic_add_fetch(&msyncs, 1, __ATOMIC_RELAXED);
+	return (int)syscall(SYS_msync, addr, len, flags);
+}
+
+static void
+empty(struct area *area)
+{
+	for (size_t i = 0; i < SLOTS; i++)
+		if (!OID_IS_NULL(area->oid[i]))
+			pmemobj_free(&area->oid[i]);
+}
+
+static void
+prepare(struct worker *w, int n, const struct scenario *s)
+{
+	struct root *root = pmemobj_direct(pmemobj_root(pop, sizeof(struct root)));
+
+	for (int i = 0; i < n; i++) {
+		PMEMoid *area = &root->areas[i];
+		if (OID_IS_NULL(*area) && pmemobj_zalloc(pop, area, sizeof(struct area), 100) != 0)
+			die("pmemobj_zalloc");
+		w[i] = (struct worker){.pop = pop, .area = pmemobj_direct(*area), .oid = *area,
+			.arg = s->arg, .random = 88172645463325252ULL + (uint64_t)i, .number = i,
+			.threads = n, .next = &w[(i + 1) % n]};
+		empty(w[i].area);
+	}
+}
+
+static void
+count(const struct scenario *s)
+{
+	struct worker w;
+	char name[128];
+
+	if (s->counted == 0)
+		return;
+	prepare(&w, 1, s);
+	w.ops = s->counted;
+	s->run(&w);
+	step_start();
+	s->run(&w);
+	struct counts c = step_stop();
+	double ops = (double)w.ops;
+	const struct {
+		const char *what;
+		double value;
+	} rows[] = {
+		{"instructions", (double)c.instructions}, {"flushes", (double)c.flushes},
+		{"fences", (double)c.fences}, {"streamed", (double)c.streamed},
+		{"locked", (double)c.locked}, {"syscalls", (double)c.syscalls},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		snprintf(name, sizeof(name), "%s %s", s->name, rows[i].what);
+		row(name, rows[i].value / ops, "per operation");
+	}
+}
+
+static pthread_barrier_t barrier;
+static const struct scenario *current;
+
+struct thread {
+	struct worker *worker;
+	pthread_t id;
+	uint64_t start, end;
+};
+
+static void *
+run_thread(void *arg)
+{
+	struct thread *t = arg;
+	struct worker *w = t->worker;
+	size_t ops = w->ops;
+
+	w->ops = ops / 20 + 1; /* the lane, the arena, the caches */
+	current->run(w);
+	w->ops = ops;
+	pthread_barrier_wait(&barrier);
+	t->start = nanoseconds();
+	current->run(w);
+	t->end = nanoseconds();
+	return NULL;
+}
+
+static void
+measure(const struct scenario *s)
+{
+	struct worker w[MAX_THREADS];
+	struct thread t[MAX_THREADS];
+	int n = s->threads ? s->threads : threads;
+
+	current = s;
+	prepare(w, n, s);
+	pthread_barrier_init(&barrier, NULL, (unsigned)n);
+	for (int i = 0; i < n; i++) {
+		w[i].ops = s->ops;
+		t[i].worker = &w[i];
+		if (pthread_create(&t[i].id, NULL, run_thread, &t[i]) != 0)
+			die("pthread_create");
+	}
+	uint64_t start = UINT64_MAX, end = 0;
+	for (int i = 0; i < n; i++) {
+		pthread_join(t[i].id, NULL);
+		start = t[i].start < start ? t[i].start : start;
+		end = t[i].end > end ? t[i].end : end;
+	}
+	pthread_barrier_destroy(&barrier);
+	row(s->name, (double)(end - start) / (double)w[0].ops / n, "ns");
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return (x > y) - (x < y);
+}
+
+static void
+measure_singles(const struct scenario *s)
+{
+	uint64_t *each = calloc(singles, sizeof(*each));
+	struct worker w;
+	char name[128];
+
+	if (each == NULL)
+		die("calloc");
+	prepare(&w, 1, s);
+	w.ops = 20;
+	s->run(&w);
+	w.ops = 1;
+	msyncs = 0;
+	for (size_t i = 0; i < singles; i++) {
+		uint64_t start = nanoseconds();
+		s->run(&w);
+		each[i] = nanoseconds() - start;
+	}
+	qsort(each, singles, sizeof(*each), compare);
+	row(s->name, (double)each[singles / 2], "ns");
+	snprintf(name, sizeof(name), "%s msync", s->name);
+	row(name, (double)msyncs / (double)singles, "calls");
+	free(each);
+}
+
+static int
+wanted(const char *name, char **names)
+{
+	for (char **n = names; *n != NULL; n++)
+		if (strcmp(*n, name) == 0)
+			return 1;
+	return *names == NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *group = "objects";
+	int option;
+
+	while ((option = getopt(argc, argv, "t:cm:g:")) != -1) {
+		switch (option) {
+		case 't': threads = atoi(optarg); break;
+		case 'c': counting = 1; break;
+		case 'm': singles = strtoul(optarg, NULL, 0); break;
+		case 'g': group = optarg; break;
+		default: return 2;
+		}
+	}
+	if (optind == argc || threads < 1 || threads > MAX_THREADS) {
+		fprintf(stderr, "usage: bench [-t THREADS] [-c | -m OPS] [-g GROUP] POOLFILE [SCENARIO...]\n");
+		return 2;
+	}
+	const char *path = argv[optind];
+	unlink(path);
+	pop = pmemobj_create(path, "bench", POOL_SIZE, 0600);
+	if (pop == NULL)
+		die(path);
+	for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++) {
+		if (strcmp(groups[g].name, group) != 0)
+			continue;
+		for (const struct scenario *s = groups[g].scenarios; s->name != NULL; s++)
+			if (wanted(s->name, argv + optind + 1))
+				(counting ? count : singles ? measure_singles : measure)(s);
+	}
+	pmemobj_close(pop);
+	unlink(path);
+	return 0;
+}

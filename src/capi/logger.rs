@@ -28,6 +28,12 @@ pub type Function = unsafe extern "C" fn(c_uint, *const c_char, c_uint, *const c
 /// The program's [`Function`], or null for the default.
 static FUNCTION: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
+/// Whether anybody listens to messages of the level.
+pub fn listens(level: Level) -> bool {
+    let to = |i: usize| level as u32 <= THRESHOLDS[i].load(Ordering::Relaxed);
+    to(0) && (to(1) || !FUNCTION.load(Ordering::Relaxed).is_null())
+}
+
 /// Delivers a message to whoever listens.
 pub fn log(level: Level, message: &CStr, place: &Location) {
     if level as u32 > THRESHOLDS[0].load(Ordering::Relaxed) {

@@ -87,6 +87,17 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::flush`], for the line that starts at `addr`.
+    ///
+    /// # Safety
+    /// The line is mapped.
+    #[inline(always)]
+    pub unsafe fn flush_line(self, addr: *const u8) {
+        // One pass of the loop, which the compiler sees.
+        // SAFETY: by contract.
+        unsafe { self.flush(addr, 1) }
+    }
+
     /// As [`Engine::flush`], also where the platform needs none.
     ///
     /// # Safety

@@ -28,6 +28,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 pub use arenas::Sharing;
+#[cfg(test)]
+pub use block::Place;
 pub use block::{Block, INTERNAL, ObjectHeader, compact_words};
 pub use boot::{check, format};
 pub use buffers::Buffer;
@@ -137,7 +139,7 @@ impl Heap {
     /// Releases what is still linked to the logs of a lane after recovery.
     pub fn release_chain(&self, bounds: &Bounds, lane: u64) -> Result<(), Error> {
         let mut internal: Option<Redo> = None;
-        while let Some(linked) = crate::ulog::free_chain_of(&self.region, bounds, lane)? {
+        for linked in crate::ulog::linked_logs(&self.region, bounds, lane)?.into_iter().rev() {
             if linked.user_buffer {
                 // The application's own object: unlinked, never freed.
                 self.region.persist_word(linked.field, 0);

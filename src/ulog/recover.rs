@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::entry::{BUF_HEADER, Found, Op, entry_at, valid_extension};
+use super::entry::{BUF_HEADER, Found, Op, entry_at, unverified_at, valid_extension};
 use super::{
     CAPACITY, EXTERNAL, EXTERNAL_CAPACITY, Error, FLAGS, GEN_NUM, HEADER, INTERNAL, INTERNAL_CAPACITY,
     LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER,
@@ -46,15 +46,20 @@ struct Chain<'a> {
 }
 
 impl Chain<'_> {
-    /// Calls `f` for each entry of the valid prefix of the chain.
-    fn each(&self, mut f: impl FnMut(Found) -> Result<(), Error>) -> Result<(), Error> {
+    /// Calls `f` for each entry that `find` finds.
+    #[inline]
+    fn each(
+        &self,
+        find: impl Fn(u64, u64) -> Option<Found>,
+        mut f: impl FnMut(Found) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let (mut data, mut capacity) = (self.head + HEADER, self.capacity);
         let mut next = self.region.load(self.head + NEXT);
         // Logs of a chain do not overlap, so a longer one has a loop.
         let mut budget = self.region.len() as u64;
         loop {
             let (mut at, end) = (data, data + capacity);
-            while let Some(e) = entry_at(self.region, at, end, self.gen_num) {
+            while let Some(e) = find(at, end) {
                 f(e)?;
                 at += e.size;
             }
@@ -67,16 +72,43 @@ impl Chain<'_> {
         }
     }
 
+    /// Calls `f` for each entry of the valid prefix of the chain.
+    fn each_valid(&self, f: impl FnMut(Found) -> Result<(), Error>) -> Result<(), Error> {
+        self.each(|at, end| entry_at(self.region, at, end, self.gen_num), f)
+    }
+
     /// Carries out the entries once all were found to be allowed. Each is
     /// checked again when its turn comes: in a forged chain an entry may
-    /// have changed those after it.
-    fn check_and_apply(&self, mut check: impl FnMut(&Found) -> Result<(), Error>) -> Result<(), Error> {
-        self.each(|e| check(&e))?;
-        self.each(|e| {
+    /// have changed those after it. Returns whether there is any.
+    fn check_and_apply(&self, check: impl Fn(&Found) -> Result<(), Error>) -> Result<bool, Error> {
+        // Where all that looks like entries is allowed, so are the valid ones,
+        // and no checksum is needed to know that.
+        if self.each(|at, end| unverified_at(self.region, at, end), |e| check(&e)).is_err() {
+            self.each_valid(|e| check(&e))?;
+        }
+        let mut any = false;
+        self.each_valid(|e| {
             check(&e)?;
             apply(self.region, &e);
+            any = true;
             Ok(())
-        })
+        })?;
+        Ok(any)
+    }
+
+    /// Calls `f` for each extension.
+    fn each_link(&self, mut f: impl FnMut(Linked) -> Result<(), Error>) -> Result<(), Error> {
+        let (mut field, mut link) = (self.head + NEXT, self.region.load(self.head + NEXT));
+        // Logs of a chain do not overlap, so a longer one has a loop.
+        let mut budget = self.region.len() as u64;
+        while link != 0 {
+            let (log, capacity, after) = self.link(link)?;
+            budget = budget.checked_sub(capacity + HEADER).ok_or_else(|| self.bad_link(link))?;
+            let user_buffer = self.region.load(log + FLAGS) & USER_BUFFER != 0;
+            f(Linked { field, link, user_buffer })?;
+            (field, link) = (log + NEXT, after);
+        }
+        Ok(())
     }
 
     fn check_redo(&self, e: &Found) -> Result<(), Error> {
@@ -119,7 +151,7 @@ fn valid_redo<'a>(region: &'a Region, bounds: &'a Bounds, lane: u64) -> impl Ite
 /// Whether all that the lane's valid redo logs would change are places that
 /// logs may change. Changes nothing.
 pub fn check_redo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), Error> {
-    valid_redo(region, bounds, lane).try_for_each(|chain| chain.each(|e| chain.check_redo(&e)))
+    valid_redo(region, bounds, lane).try_for_each(|chain| chain.each_valid(|e| chain.check_redo(&e)))
 }
 
 /// Carries out and invalidates the redo logs of a lane, if they are valid.
@@ -194,9 +226,7 @@ pub fn rollback_undo(region: &Region, bounds: &Bounds, lane: u64) -> Result<(), 
     }
     let gen_num = region.load(head + GEN_NUM);
     let chain = Chain { region, bounds, lane, name: "undo", head, capacity: UNDO_CAPACITY, gen_num };
-    let mut found = false;
-    chain.check_and_apply(|e| {
-        found = true;
+    let found = chain.check_and_apply(|e| {
         let ok = matches!(e.op, Op::BufCpy | Op::BufSet) && bounds.allows_range(e.target, e.len);
         if ok { Ok(()) } else { Err(chain.bad_target(e)) }
     })?;
@@ -218,26 +248,73 @@ pub struct Linked {
     pub user_buffer: bool,
 }
 
-/// The last extension linked to the lane's external redo or undo log, if any;
-/// both are idle. Called, and the extension released, until there is none.
-pub fn free_chain_of(region: &Region, bounds: &Bounds, lane: u64) -> Result<Option<Linked>, Error> {
+/// The extensions linked to the lane's external redo and undo log, both idle,
+/// in the order of their chains: they are to be released from the last on.
+pub fn linked_logs(region: &Region, bounds: &Bounds, lane: u64) -> Result<Vec<Linked>, Error> {
     let start = bounds.lanes.0 + lane * LANE_SIZE;
+    let mut all = Vec::new();
     for (name, head) in [("external redo", start + EXTERNAL), ("undo", start + UNDO)] {
         let chain = Chain { region, bounds, lane, name, head, capacity: 0, gen_num: 0 };
-        let (mut field, mut link) = (head + NEXT, region.load(head + NEXT));
-        if link == 0 {
-            continue;
-        }
-        let mut budget = region.len() as u64;
-        loop {
-            let (log, capacity, after) = chain.link(link)?;
-            budget = budget.checked_sub(capacity + HEADER).ok_or_else(|| chain.bad_link(link))?;
-            if after == 0 {
-                let user_buffer = region.load(log + FLAGS) & USER_BUFFER != 0;
-                return Ok(Some(Linked { field, link, user_buffer }));
-            }
-            (field, link) = (log + NEXT, after);
-        }
+        // A chain without end is found before it takes memory.
+        chain.each_link(|_| Ok(()))?;
+        chain.each_link(|linked| {
+            all.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+            all.push(linked);
+            Ok(())
+        })?;
     }
-    Ok(None)
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flush::Domain;
+    use crate::ulog::Undo;
+
+    const LANES: u64 = 4096;
+    const HEAP: u64 = 8192;
+
+    #[repr(align(4096))]
+    struct Memory([u8; 16384]);
+
+    /// A pool with a lane that holds snapshots of two heap words, both changed.
+    fn interrupted(memory: &mut Memory) -> (Region, Bounds) {
+        // SAFETY: aligned, and outlives the region in each test.
+        let region = unsafe { Region::new(memory.0.as_mut_ptr(), memory.0.len(), Domain::cpu()) };
+        region.store(LANES + UNDO + CAPACITY, UNDO_CAPACITY);
+        let mut undo = Undo::new(&region, LANES + UNDO).unwrap();
+        for at in [HEAP, HEAP + 64] {
+            undo.snapshot(&region, at, 8);
+            region.store(at, 77);
+        }
+        (region, Bounds { lanes: (LANES, HEAP), heap: (HEAP, 16384), words: [0, 0] })
+    }
+
+    fn words(region: &Region) -> [u64; 2] {
+        [region.load(HEAP), region.load(HEAP + 64)]
+    }
+
+    /// The second entry, and the line behind it.
+    const SECOND: u64 = LANES + UNDO + HEADER + 64;
+
+    #[test]
+    fn what_follows_the_valid_entries_does_not_matter() {
+        let mut memory = Box::new(Memory([0; _]));
+        let (region, bounds) = interrupted(&mut memory);
+        // Like an entry, with a target that is not allowed, but not confirmed.
+        region.store(SECOND + 64, Op::BufCpy.word(64));
+        region.store(SECOND + 64 + 16, 8);
+        rollback_undo(&region, &bounds, 0).unwrap();
+        assert_eq!(words(&region), [0, 0]);
+    }
+
+    #[test]
+    fn nothing_is_carried_out_if_a_target_is_not_allowed() {
+        let mut memory = Box::new(Memory([0; _]));
+        let (region, mut bounds) = interrupted(&mut memory);
+        bounds.heap.1 = HEAP + 64;
+        assert!(matches!(rollback_undo(&region, &bounds, 0), Err(Error::Target { at: SECOND, .. })));
+        assert_eq!(words(&region), [77, 77]);
+    }
 }

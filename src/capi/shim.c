@@ -41,7 +41,7 @@ pmem_rs_this_thread(void)
 	return &pmem_rs_thread;
 }
 
-/* what a Rust part that returned left to do: struct Step in tx.rs */
+/* what a Rust part that returned left to do: struct Step in tx_step.rs */
 __attribute__((tls_model("initial-exec")))
 static __thread struct step {
 	int pending;

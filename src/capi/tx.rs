@@ -1,6 +1,6 @@
 //! `libpmemobj/tx_base.h`. A transactional call may have to continue at the
 //! environment of its level instead of returning. No Rust frame is skipped by
-//! that: the functions here fill in the thread's [`Step`] and return, and the
+//! that: the functions here fill in the thread's step (`tx_step.rs`) and return, and the
 //! exported functions in `shim.c`, which called them, do what it says.
 
 use std::ffi::{c_char, c_int, c_void};
@@ -13,61 +13,13 @@ use super::base::{
     POBJ_XALLOC_ARENA_MASK, POBJ_XALLOC_CLASS_MASK, POBJ_XALLOC_NO_ABORT, POBJ_XALLOC_NO_FLUSH,
     POBJ_XALLOC_ZERO,
 };
+use super::tx_step::{CALL_BACK, END_AGAIN, LEFT, LEFT_COMMIT, leave, leave_pending};
 use super::{fail, set_errno};
 use crate::obj::{Oid, sync};
 use crate::tx::{
     Callback, Ended, Env, Error, FAILURE_RETURN, Lock, LockKind, LogKind, Stage, Transaction,
     intents_max_size, snapshots_max_size,
 };
-
-/// What the shim does when Rust has returned: call back, then jump, or return
-/// `error`. The shim looks at it only if a function of Rust returns other than
-/// 0 or an object.
-#[repr(C)]
-struct Step {
-    pending: c_int,
-    stage: c_int,
-    callback: Option<Callback>,
-    pop: *mut c_void,
-    arg: *mut c_void,
-    env: *const Env,
-    error: c_int,
-}
-
-unsafe extern "C" {
-    /// The calling thread's step, which only C can keep at no cost.
-    fn pmem_rs_step() -> *mut Step;
-}
-
-/// Leaves it to the shim to call back at this stage, then to jump; what then
-/// is returned, if anything, is `error`.
-#[cold]
-fn leave(t: &Transaction, callback: Option<(Callback, *mut c_void)>, stage: Stage, error: c_int) {
-    let pop = match stage {
-        Stage::None => std::ptr::null_mut(),
-        _ => t.target().map_or(std::ptr::null_mut(), |t| t.handle),
-    };
-    let env = if stage == Stage::OnAbort { t.env() } else { None };
-    let (callback, arg) = callback.map_or((None, std::ptr::null_mut()), |(f, arg)| (Some(f), arg));
-    let step = Step {
-        pending: (callback.is_some() || env.is_some()) as c_int,
-        stage: stage as c_int,
-        callback,
-        pop,
-        arg,
-        env: env.map_or(std::ptr::null(), std::ptr::from_ref),
-        error,
-    };
-    // SAFETY: the thread's own, and nobody else refers to it.
-    unsafe { pmem_rs_step().write(step) };
-}
-
-/// Returned to the shim: something is left to do.
-const LEFT: c_int = 1;
-/// Returned to the shim: the callback before the commit is left, and then that.
-const LEFT_COMMIT: c_int = 2;
-/// In [`Step::pending`]: `pmem_rs_tx_end` is to be called again afterwards.
-const END_AGAIN: c_int = 2;
 
 /// Flags of pmemobj_tx_xalloc.
 pub const POBJ_TX_XALLOC_VALID_FLAGS: u64 = POBJ_XALLOC_ZERO
@@ -444,7 +396,7 @@ extern "C" fn pmem_rs_tx_process() -> c_int {
     let t = open();
     match t.stage() {
         Stage::Work => return commit(t),
-        Stage::OnCommit | Stage::OnAbort => return enter_finally(t, 1),
+        Stage::OnCommit | Stage::OnAbort => return enter_finally(t, CALL_BACK),
         Stage::Finally => t.advance(),
         Stage::None => wrong_stage(),
     }
@@ -459,8 +411,7 @@ fn enter_finally(t: &mut Transaction, pending: c_int) -> c_int {
         None => 0,
         callback => {
             leave(t, callback, Stage::Finally, 0);
-            // SAFETY: as in `leave`.
-            unsafe { (*pmem_rs_step()).pending = pending };
+            leave_pending(pending);
             LEFT
         }
     }

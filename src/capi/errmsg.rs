@@ -2,7 +2,7 @@
 //! same address for the life of the thread.
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt::{self, Write};
 use std::panic::Location;
 use std::ptr::null_mut;
@@ -21,6 +21,8 @@ thread_local! {
     static BUFFER: Cell<*mut u8> = const { Cell::new(null_mut()) };
     /// A message was lost for want of a buffer.
     static LOST: Cell<bool> = const { Cell::new(false) };
+    /// A message that is written when it is asked for: text, error number.
+    static LATER: Cell<Option<(&'static str, c_int)>> = const { Cell::new(None) };
 }
 
 /// If the system has no key to spare, buffers are never freed.
@@ -75,6 +77,7 @@ impl Write for Cursor {
 pub fn set(message: fmt::Arguments) {
     let place = Location::caller();
     preserve_errno(|| {
+        LATER.set(None);
         let p = buffer();
         LOST.set(p.is_null());
         if p.is_null() {
@@ -128,8 +131,22 @@ pub fn log(level: Level, message: fmt::Arguments) {
     }
 }
 
+/// As [`set`] with the text and that of an error number, for what is no defect
+/// of the program and not worth the time if nobody reads it.
+#[track_caller]
+pub fn set_later(text: &'static str, error: c_int) {
+    if logger::listens(Level::Error) {
+        set(format_args!("{text}: {}", super::StrError(error)));
+    } else {
+        LATER.set(Some((text, error)));
+    }
+}
+
 /// The message as a C string, never NULL; empty before the first error.
 pub fn get() -> *const c_char {
+    if let Some((text, error)) = LATER.get() {
+        set(format_args!("{text}: {}", super::StrError(error)));
+    }
     match preserve_errno(buffer) {
         p if !p.is_null() => p.cast(),
         _ if LOST.get() => NO_MEMORY.as_ptr(),
@@ -161,6 +178,18 @@ mod tests {
         .join()
         .unwrap();
         assert_eq!(text(), "number 5");
+    }
+
+    #[test]
+    fn the_last_message_counts() {
+        set_later("first", libc::EINVAL);
+        set(format_args!("second"));
+        assert_eq!(text(), "second");
+        set_later("third", libc::EINVAL);
+        set_errno(77);
+        for _ in 0..2 {
+            assert_eq!((text().as_str(), errno()), ("third: Invalid argument", 77));
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod logger;
 pub mod pool;
 pub mod thread;
 pub mod tx;
+mod tx_step;
 mod tx_work;
 
 use std::ffi::{CStr, c_int};

@@ -1,7 +1,7 @@
 //! `libpmemobj/tx_base.h`. A transactional call may have to continue at the
 //! environment of its level instead of returning. No Rust frame is skipped by
-//! that: the functions here fill in a [`Step`] and return, and the exported
-//! functions in `shim.c`, which called them, do what it says.
+//! that: the functions here fill in the thread's step (`tx_step.rs`) and return, and the
+//! exported functions in `shim.c`, which called them, do what it says.
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -13,45 +13,13 @@ use super::base::{
     POBJ_XALLOC_ARENA_MASK, POBJ_XALLOC_CLASS_MASK, POBJ_XALLOC_NO_ABORT, POBJ_XALLOC_NO_FLUSH,
     POBJ_XALLOC_ZERO,
 };
+use super::tx_step::{CALL_BACK, END_AGAIN, LEFT, LEFT_COMMIT, leave, leave_pending};
 use super::{fail, set_errno};
 use crate::obj::{Oid, sync};
 use crate::tx::{
     Callback, Ended, Env, Error, FAILURE_RETURN, Lock, LockKind, LogKind, Stage, Transaction,
     intents_max_size, snapshots_max_size,
 };
-
-/// What the shim does when Rust has returned: call back, then jump.
-#[repr(C)]
-pub struct Step {
-    /// 0: nothing.
-    act: c_int,
-    stage: c_int,
-    callback: Option<Callback>,
-    pop: *mut c_void,
-    arg: *mut c_void,
-    env: *const Env,
-    error: c_int,
-}
-
-impl Step {
-    fn call_back(&mut self, callback: Option<(Callback, *mut c_void)>, pop: *mut c_void, stage: Stage) {
-        self.env = std::ptr::null();
-        self.callback = None;
-        if let Some((callback, arg)) = callback {
-            self.act = 1;
-            self.callback = Some(callback);
-            (self.pop, self.arg, self.stage) = (pop, arg, stage as c_int);
-        }
-    }
-
-    fn jump(&mut self, env: Option<&Env>, error: c_int) {
-        if let Some(env) = env {
-            self.act = 1;
-            self.env = env;
-            self.error = error;
-        }
-    }
-}
 
 /// Flags of pmemobj_tx_xalloc.
 pub const POBJ_TX_XALLOC_VALID_FLAGS: u64 = POBJ_XALLOC_ZERO
@@ -223,67 +191,87 @@ fn open() -> &'static mut Transaction {
     }
 }
 
-/// Aborts the current level.
-fn abort(step: &mut Step, t: &mut Transaction, error: c_int) {
-    let pop = t.target().map_or(std::ptr::null_mut(), |t| t.handle);
+/// Aborts the current level; returns the error.
+#[cold]
+fn abort(t: &mut Transaction, error: c_int) -> c_int {
     t.abort(error);
     set_errno(error);
-    step.call_back(t.outermost_callback(), pop, Stage::OnAbort);
-    step.jump(t.env(), error);
+    leave(t, t.outermost_callback(), Stage::OnAbort, error);
+    error
 }
 
 /// A failing call returns its error number, and aborts unless told otherwise.
 #[cold]
-pub(super) fn failed(step: &mut Step, t: &mut Transaction, flags: u64, error: c_int) -> c_int {
+pub(super) fn failed(t: &mut Transaction, flags: u64, error: c_int) -> c_int {
     if flags & NO_ABORT == 0 && t.failure() != FAILURE_RETURN {
-        abort(step, t, error);
+        return abort(t, error);
     }
     set_errno(error);
     error
 }
 
-pub(super) fn finish(step: &mut Step, t: &mut Transaction, flags: u64, r: Result<(), Error>) -> c_int {
+#[inline]
+pub(super) fn finish(t: &mut Transaction, flags: u64, r: Result<(), Error>) -> c_int {
     match r {
         Ok(()) => 0,
-        Err(e) => {
-            super::errmsg::set(format_args!("{e}"));
-            failed(step, t, flags, e.errno())
-        }
+        Err(e) => failed_with(t, flags, e),
     }
 }
 
-pub(super) fn unknown_flags(step: &mut Step, t: &mut Transaction, flags: u64, valid: u64) -> c_int {
+#[cold]
+#[inline(never)]
+pub(super) fn failed_with(t: &mut Transaction, flags: u64, e: Error) -> c_int {
+    super::errmsg::set(format_args!("{e}"));
+    failed(t, flags, e.errno())
+}
+
+#[cold]
+pub(super) fn unknown_flags(t: &mut Transaction, flags: u64, valid: u64) -> c_int {
     fail(libc::EINVAL, format_args!("unknown flags {:#x}", flags & !valid));
-    failed(step, t, flags, libc::EINVAL)
+    failed(t, flags, libc::EINVAL)
 }
 
 /// # Safety
 /// The C contract; `env` is NULL or a `jmp_buf`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pmem_rs_tx_begin(step: &mut Step, pop: *mut c_void, env: *const Env) -> c_int {
+unsafe extern "C" fn pmem_rs_tx_begin(pop: *mut c_void, env: *const Env) -> c_int {
     // SAFETY: the C contract; a pool stays open during its transactions.
     let Some(pool) = (unsafe { pool_arg::<'static>(pop) }) else { return libc::EINVAL };
     // SAFETY: as in `working`.
-    let t = match unsafe { Transaction::current_or_new() } {
-        Ok(t) => t,
-        Err(e) => {
-            fail(e.errno(), format_args!("{e}"));
-            return e.errno();
-        }
+    let t = match unsafe { Transaction::current() } {
+        Some(t) => t,
+        None => match first() {
+            Ok(t) => t,
+            Err(error) => return error,
+        },
     };
-    if !matches!(t.stage(), Stage::None | Stage::Work) || (t.stage() == Stage::None && !t.is_idle()) {
-        wrong_stage();
+    // SAFETY: the C contract.
+    let env = unsafe { env.as_ref() };
+    match t.stage() {
+        Stage::None if t.is_idle() => {}
+        Stage::Work => {}
+        _ => wrong_stage(),
     }
-    // SAFETY: the C contract. An environment of zeros is none.
-    let env = unsafe { env.as_ref() }.filter(|e| e.iter().any(|&w| w != 0));
     match t.begin(pool.target(), env) {
         Ok(()) => 0,
-        Err(e) => {
-            fail(e.errno(), format_args!("{e}"));
-            abort(step, t, e.errno());
-            e.errno()
-        }
+        Err(e) => begin_failed(t, e),
     }
+}
+
+/// The calling thread's transaction, made now; an error number.
+#[cold]
+fn first() -> Result<&'static mut Transaction, c_int> {
+    // SAFETY: as in `working`.
+    unsafe { Transaction::current_or_new() }.map_err(|e| {
+        fail(e.errno(), format_args!("{e}"));
+        e.errno()
+    })
+}
+
+#[cold]
+fn begin_failed(t: &mut Transaction, e: Error) -> c_int {
+    fail(e.errno(), format_args!("{e}"));
+    abort(t, e.errno())
 }
 
 /// Takes a lock named in `pmemobj_tx_begin`.
@@ -291,14 +279,13 @@ unsafe extern "C" fn pmem_rs_tx_begin(step: &mut Step, pop: *mut c_void, env: *c
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pmem_rs_tx_begin_lock(step: &mut Step, kind: c_int, lock: *mut c_void) -> c_int {
+unsafe extern "C" fn pmem_rs_tx_begin_lock(kind: c_int, lock: *mut c_void) -> c_int {
     let t = working();
     // SAFETY: the C contract.
-    let error = unsafe { take_lock(t, kind, lock) };
-    if error != 0 {
-        abort(step, t, error);
+    match unsafe { take_lock(t, kind, lock) } {
+        0 => 0,
+        error => abort(t, error),
     }
-    error
 }
 
 /// Sets the callback named in `pmemobj_tx_begin`.
@@ -313,10 +300,9 @@ extern "C" fn pmem_rs_tx_begin_callback(callback: Option<Callback>, arg: *mut c_
 
 /// A parameter of `pmemobj_tx_begin` that is not known.
 #[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_begin_unknown(step: &mut Step, kind: c_int) -> c_int {
+extern "C" fn pmem_rs_tx_begin_unknown(kind: c_int) -> c_int {
     fail(libc::EINVAL, format_args!("unknown transaction parameter {kind}"));
-    abort(step, working(), libc::EINVAL);
-    libc::EINVAL
+    abort(working(), libc::EINVAL)
 }
 
 /// Takes a lock unless the transaction holds it; an error number.
@@ -357,97 +343,119 @@ unsafe fn take_lock(t: &mut Transaction, kind: c_int, at: *mut c_void) -> c_int 
 /// # Safety
 /// The C contract.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pmem_rs_tx_xlock(step: &mut Step, kind: c_int, lock: *mut c_void, flags: u64) -> c_int {
+unsafe extern "C" fn pmem_rs_tx_xlock(kind: c_int, lock: *mut c_void, flags: u64) -> c_int {
     let t = working();
     if flags & !NO_ABORT != 0 {
-        return unknown_flags(step, t, flags, NO_ABORT);
+        return unknown_flags(t, flags, NO_ABORT);
     }
     // SAFETY: the C contract.
     match unsafe { take_lock(t, kind, lock) } {
         0 => 0,
-        error => failed(step, t, flags, error),
+        error => failed(t, flags, error),
     }
 }
 
+/// Commits; if there is a callback, only that is left to do.
 #[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_commit_begin(step: &mut Step) {
-    let t = working();
-    let pop = t.target().map_or(std::ptr::null_mut(), |t| t.handle);
-    step.call_back(t.outermost_callback(), pop, Stage::Work);
+extern "C" fn pmem_rs_tx_commit() -> c_int {
+    commit(working())
 }
 
+#[inline]
+fn commit(t: &mut Transaction) -> c_int {
+    if let callback @ Some(_) = t.outermost_callback() {
+        leave(t, callback, Stage::Work, 0);
+        return LEFT_COMMIT;
+    }
+    t.commit();
+    0
+}
+
+/// Commits once the callback before that was called.
 #[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_commit(step: &mut Step) {
+extern "C" fn pmem_rs_tx_commit_called_back() -> c_int {
     let t = open();
     if t.stage() != Stage::Work {
-        return; // the callback aborted
+        return 0; // the callback aborted
     }
-    let pop = t.target().map_or(std::ptr::null_mut(), |t| t.handle);
     t.commit();
-    step.call_back(t.outermost_callback(), pop, Stage::OnCommit);
+    leave(t, t.outermost_callback(), Stage::OnCommit, 0);
+    LEFT
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_abort(step: &mut Step, error: c_int) {
+extern "C" fn pmem_rs_tx_abort(error: c_int) -> c_int {
     let t = working();
     let error = if error == 0 { libc::ECANCELED } else { error };
-    super::errmsg::set(format_args!("explicit transaction abort: {}", super::StrError(error)));
-    abort(step, t, error);
+    super::errmsg::set_later("explicit transaction abort", error);
+    abort(t, error)
 }
 
-/// Advances the stage; true if the transaction is to be committed.
+/// Advances the stage, or commits.
 #[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_process(step: &mut Step) -> c_int {
+extern "C" fn pmem_rs_tx_process() -> c_int {
     let t = open();
     match t.stage() {
-        Stage::None => wrong_stage(),
-        Stage::Work => return 1,
-        Stage::OnCommit | Stage::OnAbort => enter_finally(step, t),
+        Stage::Work => return commit(t),
+        Stage::OnCommit | Stage::OnAbort => return enter_finally(t, CALL_BACK),
         Stage::Finally => t.advance(),
+        Stage::None => wrong_stage(),
     }
     0
 }
 
-fn enter_finally(step: &mut Step, t: &mut Transaction) {
-    let pop = t.target().map_or(std::ptr::null_mut(), |t| t.handle);
+/// Leaves the callback to do, if there is one, as `pending`.
+#[inline]
+fn enter_finally(t: &mut Transaction, pending: c_int) -> c_int {
     t.advance();
-    step.call_back(t.outermost_callback(), pop, Stage::Finally);
-}
-
-/// Passes through `Finally` if the program did not.
-#[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_end_begin(step: &mut Step) {
-    let t = open();
-    match t.stage() {
-        Stage::Work => wrong_stage(),
-        Stage::OnCommit | Stage::OnAbort if t.outermost_callback().is_some() => enter_finally(step, t),
-        _ => {}
+    match t.outermost_callback() {
+        None => 0,
+        callback => {
+            leave(t, callback, Stage::Finally, 0);
+            leave_pending(pending);
+            LEFT
+        }
     }
 }
 
+/// Ends the current level; passes through `Finally` if the program did not.
 #[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_end(step: &mut Step) -> c_int {
+extern "C" fn pmem_rs_tx_end() -> c_int {
     let t = open();
+    match t.stage() {
+        Stage::Work => wrong_stage(),
+        Stage::OnCommit | Stage::OnAbort if t.outermost_callback().is_some() => {
+            return enter_finally(t, END_AGAIN);
+        }
+        _ => {}
+    }
     let pop = t.target().map_or(std::ptr::null_mut(), |t| t.handle);
     match t.end() {
         Ended::Inner => 0,
-        Ended::AbortParent(error) => {
-            abort(step, t, error);
-            error
-        }
-        Ended::Outermost { error, callback } => {
-            while let Some(lock) = t.pop_lock() {
-                // SAFETY: taken by this transaction, on this pool.
-                unsafe {
-                    match lock.kind {
-                        LockKind::Mutex => sync::mutex_unlock(pop, lock.at),
-                        LockKind::RwLock => sync::rwlock_unlock(pop, lock.at),
-                    }
-                };
+        Ended::AbortParent(error) => abort(t, error),
+        Ended::Outermost { error, busy: false } => error,
+        Ended::Outermost { error, busy: true } => end_outermost(t, pop, error),
+    }
+}
+
+/// What is left when the outermost level has ended: locks, and a callback.
+#[cold]
+fn end_outermost(t: &mut Transaction, pop: *mut c_void, error: c_int) -> c_int {
+    while let Some(lock) = t.pop_lock() {
+        // SAFETY: taken by this transaction, on this pool.
+        unsafe {
+            match lock.kind {
+                LockKind::Mutex => sync::mutex_unlock(pop, lock.at),
+                LockKind::RwLock => sync::rwlock_unlock(pop, lock.at),
             }
-            t.let_go();
-            step.call_back(callback, std::ptr::null_mut(), Stage::None);
-            error
+        };
+    }
+    t.let_go();
+    match t.take_callback() {
+        None => error,
+        callback => {
+            leave(t, callback, Stage::None, error);
+            LEFT
         }
     }
 }
@@ -509,22 +517,16 @@ fn log_kind(kind: LogType) -> Option<LogKind> {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pmem_rs_tx_log_append_buffer(
-    step: &mut Step,
-    kind: c_int,
-    addr: *mut c_void,
-    size: usize,
-    flags: u64,
-) -> c_int {
+extern "C" fn pmem_rs_tx_log_append_buffer(kind: c_int, addr: *mut c_void, size: usize, flags: u64) -> c_int {
     let t = working();
     if flags & !NO_ABORT != 0 {
-        return unknown_flags(step, t, flags, NO_ABORT);
+        return unknown_flags(t, flags, NO_ABORT);
     }
     let r = match log_kind(kind) {
         Some(kind) => t.lend(kind, addr as usize, size as u64),
         None => Err(Error::Heap(crate::heap::Error::Buffer("unknown log type"))),
     };
-    finish(step, t, flags, r)
+    finish(t, flags, r)
 }
 
 /// Lets a log grow by itself (the default) or not; 0 or an error number.

@@ -45,9 +45,7 @@ pub unsafe fn copy(dst: *mut u8, src: *const u8, len: usize, flags: MemFlags) {
 /// multiple of a line.
 #[inline]
 pub unsafe fn stream_lines(dst: *mut u8, src: *const u8, len: usize) -> bool {
-    const DECIDES: Engine =
-        Engine::AVX512F.union(Engine::MOVDIR64B).union(Engine::EADR).union(Engine::NO_MOVNT);
-    if Engine::peek().intersection(DECIDES) != Engine::AVX512F {
+    if !streams_whole_lines() {
         return false;
     }
     // SAFETY: by contract; the CPU has the instructions.
@@ -58,6 +56,41 @@ pub unsafe fn stream_lines(dst: *mut u8, src: *const u8, len: usize) -> bool {
         Avx512::end();
     }
     true
+}
+
+/// Whether lines are streamed by AVX-512 and nothing else is to be considered.
+#[inline(always)]
+fn streams_whole_lines() -> bool {
+    const DECIDES: Engine =
+        Engine::AVX512F.union(Engine::MOVDIR64B).union(Engine::EADR).union(Engine::NO_MOVNT);
+    Engine::peek().intersection(DECIDES) == Engine::AVX512F
+}
+
+/// As [`stream_lines`], for one line.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub unsafe fn stream_line(dst: *mut u8, src: *const u8) -> bool {
+    let streams = streams_whole_lines();
+    if streams {
+        // SAFETY: by contract; the CPU has the instructions.
+        unsafe {
+            Avx512::stream64(dst, src);
+            Avx512::end();
+        }
+    }
+    streams
+}
+
+/// As [`stream_lines`]; returns the sums that `Domain::stream_summing` tells.
+///
+/// # Safety
+/// As there; the ranges do not overlap.
+#[inline]
+pub unsafe fn stream_summing(dst: *mut u8, src: *const u8, len: usize) -> Option<(u32, u32)> {
+    // SAFETY: by contract; the CPU has the instructions.
+    streams_whole_lines().then(|| unsafe { super::arch::stream_summing(dst, src, len) })
 }
 
 /// memset, flushed unless `NOFLUSH`, not drained.

@@ -53,6 +53,7 @@ impl Domain {
         Domain { kind: Kind::Recorded }
     }
 
+    #[inline]
     pub fn is_pmem(self) -> bool {
         self.kind == Kind::Cpu
     }
@@ -62,15 +63,25 @@ impl Domain {
     ///
     /// # Safety
     /// The range is mapped.
-    #[inline]
+    #[inline(always)]
     #[cfg_attr(feature = "recorder", track_caller)]
     pub unsafe fn flush(self, addr: *const u8, len: usize) {
-        match self.kind {
+        if self.is_pmem() {
             // SAFETY: by contract.
-            Kind::Cpu => unsafe { Engine::peek().flush(addr, len) },
-            Kind::PageCache => pending::add(addr.addr(), len),
+            unsafe { Engine::peek().flush(addr, len) }
+        } else {
+            self.flush_otherwise(addr.addr(), len);
+        }
+    }
+
+    /// Apart, so that the callers of [`Domain::flush`] stay small.
+    #[inline(never)]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    fn flush_otherwise(self, addr: usize, len: usize) {
+        match self.kind {
             #[cfg(feature = "recorder")]
-            Kind::Recorded => super::recorder::flush(addr.addr(), len),
+            Kind::Recorded => super::recorder::flush(addr, len),
+            _ => pending::add(addr, len),
         }
     }
 
@@ -93,15 +104,25 @@ impl Domain {
     ///
     /// The CPU's fence is not spared where CLFLUSH, ordered by itself, is the
     /// flush instruction: there it costs little, and it orders streamed stores.
-    #[inline]
+    #[inline(always)]
     #[cfg_attr(feature = "recorder", track_caller)]
     pub fn drain(self) {
+        if self.is_pmem() {
+            if !defect!(SeedNoFence) {
+                fence()
+            }
+        } else {
+            self.drain_otherwise();
+        }
+    }
+
+    #[inline(never)]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    fn drain_otherwise(self) {
         match self.kind {
-            Kind::Cpu if defect!(SeedNoFence) => {}
-            Kind::Cpu => fence(),
-            Kind::PageCache => pending::drain(),
             #[cfg(feature = "recorder")]
             Kind::Recorded => super::recorder::drain(),
+            _ => pending::drain(),
         }
     }
 
@@ -155,6 +176,35 @@ impl Domain {
     unsafe fn stream_otherwise(self, dst: *mut u8, src: *const u8, len: usize) {
         // SAFETY: by contract.
         unsafe { self.copy(dst, src, len, MemFlags::NONTEMPORAL) }
+    }
+
+    /// As [`Domain::stream`], for one line.
+    ///
+    /// # Safety
+    /// `dst` starts a line and is writable.
+    #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    pub unsafe fn stream_line(self, dst: *mut u8, line: &[u64; 8]) {
+        let src = line.as_ptr().cast();
+        // SAFETY: by contract.
+        if self.kind != Kind::Cpu || !unsafe { copy::stream_line(dst, src) } {
+            // SAFETY: by contract.
+            unsafe { self.copy(dst, src, 64, MemFlags::NONTEMPORAL) }
+        }
+    }
+
+    /// Copies whole lines past the cache; flushed, not drained. Returns two
+    /// sums of the 32-bit words that were stored: theirs, and that of all
+    /// partial sums from the first word on. `None` and nothing done where
+    /// lines cannot be streamed by vectors of their size.
+    ///
+    /// # Safety
+    /// `dst` starts a line and is writable, `src` readable, for `len` bytes, a
+    /// multiple of a line; they do not overlap.
+    #[inline]
+    pub unsafe fn stream_summing(self, dst: *mut u8, src: *const u8, len: usize) -> Option<(u32, u32)> {
+        // SAFETY: by contract.
+        if self.kind == Kind::Cpu { unsafe { copy::stream_summing(dst, src, len) } } else { None }
     }
 
     /// memset, flushed unless `NOFLUSH`; never drains. Aligned 8-byte words

@@ -203,3 +203,33 @@ fn chosen_kernels() {
     // SAFETY: as above.
     separate(&|d, s, n, _| unsafe { copy::copy(d, s, n, MemFlags::empty()) });
 }
+
+/// Copies exactly the range, at all alignments of the source, and sums as
+/// PMDK's checksum does.
+#[test]
+fn streaming_sums_up() {
+    if !cpu::detect().avx512f {
+        eprintln!("not tested: no AVX-512F");
+        return;
+    }
+    let (mut from, mut to) = (Guarded::new(), Guarded::new());
+    noise(from.bytes(), 3);
+    for (lines, off) in [0, 1, 2, 7, 64, 100].into_iter().flat_map(|l| [(l, 0), (l, 8), (l, 37)]) {
+        let len = 64 * lines;
+        to.bytes().fill(0xee);
+        // The source ends at the guard page but for its alignment.
+        let at = SIZE - len - off;
+        // SAFETY: both inside their mappings; the CPU has the instructions.
+        let sums = unsafe { super::arch::stream_summing(to.0.add(128), from.0.add(at), len) };
+        let source = &from.bytes()[at..][..len];
+        let (mut lo, mut hi) = (0u32, 0u32);
+        for w in source.chunks_exact(4) {
+            lo = lo.wrapping_add(u32::from_le_bytes([w[0], w[1], w[2], w[3]]));
+            hi = hi.wrapping_add(lo);
+        }
+        assert_eq!(sums, (lo, hi), "{lines} lines");
+        assert_eq!(&to.bytes()[128..128 + len], source);
+        to.bytes()[128..128 + len].fill(0xee);
+        assert!(to.bytes().iter().all(|&b| b == 0xee), "nothing else was written");
+    }
+}

@@ -27,6 +27,13 @@ impl Sum {
     pub fn add_zeros(&mut self, n: u32) {
         self.hi = self.hi.wrapping_add(self.lo.wrapping_mul(n));
     }
+    /// Words whose own sums are known: `lo` of the words, `hi` of the running
+    /// `lo`.
+    #[inline]
+    pub fn add_sums(&mut self, lo: u32, hi: u32, words: u32) {
+        self.hi = self.hi.wrapping_add(self.lo.wrapping_mul(words)).wrapping_add(hi);
+        self.lo = self.lo.wrapping_add(lo);
+    }
     /// The bytes of words, in the order of the host, which is little-endian.
     #[inline]
     pub fn add_words(&mut self, words: &[u64]) {
@@ -181,5 +188,19 @@ mod tests {
             pairs.iter().for_each(|&w| slow.add_u64(w));
             assert_eq!(fast.value(), slow.value(), "{} words", pairs.len());
         }
+    }
+
+    /// Zeros, and a part whose sums are known, as if added word by word.
+    #[test]
+    fn parts_are_joined() {
+        let words: Vec<u64> = (1..20u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let (mut whole, mut joined, mut part) = (Sum::default(), Sum::default(), Sum::default());
+        whole.add_words(&words);
+        whole.add_words(&[0, 0]);
+        joined.add_words(&words[..5]);
+        part.add_words(&words[5..]);
+        joined.add_sums(part.lo, part.hi, 2 * (words.len() as u32 - 5));
+        joined.add_zeros(4);
+        assert_eq!(joined.value(), whole.value());
     }
 }

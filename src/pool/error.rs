@@ -63,15 +63,9 @@ impl fmt::Display for Link {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Error {
     #[error("{call}")]
-    Os {
-        call: &'static str,
-        errno: i32,
-    },
+    Os { call: &'static str, errno: i32 },
     #[error("posix_fallocate {size}")]
-    Allocate {
-        size: u64,
-        errno: i32,
-    },
+    Allocate { size: u64, errno: i32 },
     #[error("Layout too long: {0} bytes, at most 1023")]
     LayoutTooLong(usize),
     #[error("file already exists")]
@@ -115,18 +109,11 @@ pub enum Error {
     #[error(
         "invalid checksum of pool header: at 0xff8, found {found:#x}, expected {expected:#x}; pmempool check --repair may help, or a backup"
     )]
-    HeaderChecksum {
-        found: u64,
-        expected: u64,
-    },
+    HeaderChecksum { found: u64, expected: u64 },
     #[error(
         "wrong architecture flags: pool header: at {at:#x}, found {found:#x}, expected {expected:#x}; the pool was made on another kind of machine"
     )]
-    Arch {
-        at: usize,
-        found: u64,
-        expected: u64,
-    },
+    Arch { at: usize, found: u64, expected: u64 },
     #[error("wrong part UUID: pool header: {0}; the file is part of a larger set")]
     PartUuid(Link),
     #[error("wrong replica UUID: pool header: {0}; the file is one of several replicas")]
@@ -140,38 +127,21 @@ pub enum Error {
     #[error(
         "an ADR failure was detected, the pool might be corrupted: shutdown state: at 0xfb8, unsafe shutdowns {usc:#x}, devices {uid:#x}, expected 0x0 of both; restore the pool from a backup"
     )]
-    Adr {
-        usc: u64,
-        uid: u64,
-    },
+    Adr { usc: u64, uid: u64 },
     #[error(
         "invalid checksum of pool descriptor: at 0x17f8, found {found:#x}, expected {expected:#x}; restore the pool from a backup"
     )]
-    DescriptorChecksum {
-        found: u64,
-        expected: u64,
-    },
+    DescriptorChecksum { found: u64, expected: u64 },
     #[error(
         "invalid pool descriptor: {field} at {at:#x} is {found:#x}, which the pool of {len:#x} bytes cannot hold"
     )]
-    Descriptor {
-        field: &'static str,
-        at: u64,
-        found: u64,
-        len: u64,
-    },
+    Descriptor { field: &'static str, at: u64, found: u64, len: u64 },
     #[error(
         "wrong layout (\"{given}\"), pool created with layout \"{stored}\": descriptor: layout at 0x1000"
     )]
-    Layout {
-        given: Text,
-        stored: Text,
-    },
+    Layout { given: Text, stored: Text },
     #[error("pread at offset {offset:#x}: {}", StrError(*errno))]
-    Unreadable {
-        offset: u64,
-        errno: i32,
-    },
+    Unreadable { offset: u64, errno: i32 },
     #[error("invalid run_id {0}: descriptor: run_id at 0x1808 must be even")]
     RunId(u64),
 }

@@ -154,6 +154,25 @@ impl Region {
         unsafe { self.domain.stream(self.at(off, 8 * words.len() as u64), words) }
     }
 
+    /// As [`Region::stream`], for one line.
+    #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    pub fn stream_line(&self, off: u64, line: &[u64; 8]) {
+        assert!(off.is_multiple_of(64), "a whole line");
+        // SAFETY: as in `stream`.
+        unsafe { self.domain.stream_line(self.at(off, 64), line) }
+    }
+
+    /// Copies whole lines inside the pool past the cache and sums up what was
+    /// copied, as [`Domain::stream_summing`] says; `None` and nothing done
+    /// where that does not work.
+    #[inline]
+    pub fn stream_summing(&self, to: u64, from: u64, len: u64) -> Option<(u32, u32)> {
+        assert!(to.is_multiple_of(64) && len.is_multiple_of(64), "whole lines");
+        // SAFETY: as in `stream`; `at` checked the source.
+        unsafe { self.domain.stream_summing(self.at(to, len), self.at(from, len), len as usize) }
+    }
+
     /// Moves `len` bytes inside the pool, flushed, not drained.
     #[inline]
     #[cfg_attr(feature = "recorder", track_caller)]

@@ -29,6 +29,7 @@ impl Transaction {
             return Err(Error::of_reserve(e));
         }
         self.buffers.push(b);
+        self.touched = true;
         self.special_logs = true;
         Ok(())
     }
@@ -37,6 +38,7 @@ impl Transaction {
     /// level ends.
     pub fn set_auto_alloc(&mut self, kind: LogKind, on: bool) {
         if let Some(hold) = &self.hold {
+            self.touched = true;
             self.special_logs = true;
             // SAFETY: the lane is held and nothing is called back meanwhile.
             let logs = unsafe { hold.logs().as_mut() };

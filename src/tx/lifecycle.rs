@@ -3,8 +3,9 @@
 use std::ffi::c_void;
 
 use super::{Callback, Env, Error, FAILURE_ABORT, Stage, Target, Transaction};
-use crate::heap::Action;
-use crate::ulog::Logs;
+use crate::heap::{Action, Heap};
+use crate::pool::Region;
+use crate::ulog::{Hold, Logs};
 
 /// A kind of lock that a transaction takes: `enum pobj_tx_param`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +26,9 @@ const LOCK_SIZE: u64 = 64;
 
 /// What ending a level leaves to do.
 pub enum Ended {
-    /// The outermost level ended with this error; then this callback is due.
-    Outermost { error: i32, callback: Option<(Callback, *mut c_void)> },
+    /// The outermost level ended with this error; if `busy`, locks are to be
+    /// released, a callback is due, or the transaction to be let go.
+    Outermost { error: i32, busy: bool },
     /// An inner level ended well.
     Inner,
     /// An inner level failed: its parent is to be aborted with the same error.
@@ -39,24 +41,30 @@ impl Transaction {
     /// abort: the new one, if that is the outermost, else its parent.
     #[inline]
     pub fn begin(&mut self, target: Target, env: Option<&Env>) -> Result<(), Error> {
-        let outermost = self.levels.is_empty();
-        if let Some(t) = self.target.filter(|t| t.uuid_lo != target.uuid_lo) {
-            debug_assert!(t.uuid_lo != 0);
-            return Err(Error::OtherPool);
+        if !self.levels.is_empty() {
+            return self.begin_inner(target, env);
         }
-        let failure = self.levels.last().map_or(FAILURE_ABORT, |l| l.failure);
-        self.levels.push(env, failure)?;
+        self.levels.push_outermost(env, FAILURE_ABORT);
         self.stage = Stage::Work;
         self.error = 0;
-        if outermost {
-            self.user_data = std::ptr::null_mut();
-            self.callback = None;
-            if self.is_spare() {
-                return Err(Error::OutOfMemory);
-            }
-            self.hold = Some(target.heap.lanes.hold()?);
-            self.target = Some(target);
+        self.user_data = std::ptr::null_mut();
+        if self.is_spare() {
+            return Err(Error::OutOfMemory);
         }
+        let before = self.hold.replace(target.heap.lanes.hold()?);
+        debug_assert!(before.is_none(), "commit and abort let the lane go");
+        std::mem::forget(before);
+        self.target = Some(target);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn begin_inner(&mut self, target: Target, env: Option<&Env>) -> Result<(), Error> {
+        if self.target.is_some_and(|t| t.uuid_lo != target.uuid_lo) {
+            return Err(Error::OtherPool);
+        }
+        self.levels.push_inner(env, self.failure())?;
+        self.error = 0;
         Ok(())
     }
 
@@ -92,66 +100,79 @@ impl Transaction {
 
     /// Commits the current level; for the outermost one all its changes become
     /// durable, atomically (format 7.3).
+    #[inline]
     pub fn commit(&mut self) {
-        if self.levels.is_outermost() {
-            self.commit_outermost();
-        }
         self.stage = Stage::OnCommit;
+        if self.levels.is_outermost() {
+            match self.touched {
+                false => drop(self.hold.take()),
+                true => self.commit_outermost(),
+            }
+        }
     }
 
     fn commit_outermost(&mut self) {
         let (Some(target), Some(hold)) = (self.target, self.hold.take()) else { return };
-        let region = *target.heap.region();
-        if !self.ranges.is_empty() {
-            let mut flushed = 0;
-            for r in
-                self.ranges.iter().filter(|r| r.flush && !(defect!(SeedHugeZalloc) && r.end - r.start > 4096))
-            {
-                // Ranges that share a line flush it once.
-                let start = (r.start & !63).max(flushed);
-                if start < r.end {
-                    let short = if defect!(CommitRangeShort) { (r.end - start).min(64) } else { 0 };
-                    region.flush(start, r.end - start - short);
-                    flushed = (r.end + 63) & !63;
-                }
-            }
+        self.touched = false;
+        let heap = target.heap;
+        if self.flush_ranges(heap.region()) {
             // New data durable before the commit point: the store or log that
             // publishes objects and invalidates the snapshots.
-            region.drain();
+            heap.region().drain();
         }
-        let mut logs = hold.logs();
         // SAFETY: the lane is held and nothing is called back meanwhile.
-        let Logs { undo, .. } = unsafe { logs.as_mut() };
+        let undo = unsafe { &hold.logs().as_ref().undo };
         let snapshots = !undo.is_empty();
-        if snapshots && defect!(SeedSpilledUndo) {
-            region.persist_word(undo.gen_num_offset() + 40, 0); // the first entry
-        } else if snapshots && (self.actions.is_empty() || defect!(CommitInTwoSteps)) {
+        let (at, value) = (undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
+        if !self.actions.as_slice().is_empty() {
+            self.publish_with(heap, &hold, snapshots.then_some(Action::Set { at, value }));
+        } else if snapshots {
             // The commit point: one store takes all snapshots back.
-            let next = undo.gen_num().wrapping_add(!defect!(CommitKeepsGeneration) as u64);
-            region.persist_word(undo.gen_num_offset(), next);
-        } else if snapshots && !defect!(CommitLogWithoutGeneration) {
-            // Room was made with the other actions.
-            let (at, value) = (undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
-            self.actions.push(Action::Set { at, value });
-        }
-        if self.special_logs {
-            target.heap.link_lent(&hold, self.actions.len());
-        }
-        if !self.actions.is_empty() {
-            // SAFETY: reserved blocks are this transaction's own; transient
-            // destinations are valid until commit by the API's contract.
-            unsafe { target.heap.publish(&hold, &self.actions) };
+            heap.region().persist_word(at, value);
         }
         if snapshots {
-            // SAFETY: as above; publish is done with the logs.
-            unsafe { logs.as_mut() }.undo.restart();
-            target.heap.trim_undo(&hold);
+            restart_undo(heap, &hold);
         }
         if self.special_logs {
-            self.end_special_logs(target.heap, &hold);
+            self.end_special_logs(heap, &hold);
         }
-        self.actions.clear();
         self.ranges.clear();
+    }
+
+    /// Publishes the actions, and with them the one that takes the snapshots
+    /// back, for which there is room.
+    #[inline(never)]
+    fn publish_with(&mut self, heap: &Heap, hold: &Hold, last: Option<Action>) {
+        last.into_iter().for_each(|a| self.actions.push_last(a));
+        if self.special_logs {
+            heap.link_lent(hold, self.actions.as_slice().len());
+        }
+        // SAFETY: reserved blocks are this transaction's own; transient
+        // destinations are valid until commit by the API's contract.
+        unsafe { heap.publish(hold, self.actions.as_slice()) };
+        self.actions.clear();
+    }
+
+    /// Starts the write-back of what the transaction changed; whether there
+    /// is anything.
+    #[inline]
+    fn flush_ranges(&self, region: &Region) -> bool {
+        let (mut any, mut flushed) = (false, 0);
+        for block in self.ranges.blocks() {
+            for r in block {
+                any = true;
+                // Ranges that share a line flush it once.
+                let start = (r.start & !63).max(flushed);
+                if r.flush && start < r.end {
+                    flushed = (r.end + 63) & !63;
+                    match r.end - start {
+                        ..=64 => region.flush_line(start),
+                        len => region.flush(start, len),
+                    }
+                }
+            }
+        }
+        any
     }
 
     /// Aborts the current level with `error`; the outermost one restores all
@@ -166,6 +187,7 @@ impl Transaction {
 
     fn roll_back(&mut self) {
         let (Some(target), Some(hold)) = (self.target, self.hold.take()) else { return };
+        self.touched = false;
         let region = *target.heap.region();
         let mut logs = hold.logs();
         // SAFETY: the lane is held and nothing is called back meanwhile.
@@ -179,12 +201,10 @@ impl Transaction {
             });
             // Restored data durable before the snapshots lose their validity.
             region.drain();
-            let next = undo.gen_num().wrapping_add(!defect!(AbortKeepsGeneration) as u64);
-            region.persist_word(undo.gen_num_offset(), next);
-            undo.restart();
-            target.heap.trim_undo(&hold);
+            region.persist_word(undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
+            restart_undo(target.heap, &hold);
         }
-        for a in &self.actions {
+        for a in self.actions.as_slice() {
             if let Action::Alloc(b) = a {
                 target.heap.cancel(b);
             }
@@ -217,6 +237,7 @@ impl Transaction {
     }
 
     /// `Finally` after commit or abort, `None` after that.
+    #[inline]
     pub fn advance(&mut self) {
         self.stage = match self.stage {
             Stage::OnCommit | Stage::OnAbort => Stage::Finally,
@@ -225,15 +246,28 @@ impl Transaction {
     }
 
     /// Ends the current level.
+    #[inline]
     pub fn end(&mut self) -> Ended {
         self.levels.pop();
         if self.levels.is_empty() {
             self.stage = Stage::None;
             self.target = None;
-            self.hold = None;
-            return Ended::Outermost { error: self.error, callback: self.callback.take() };
+            let busy =
+                !self.locks.is_empty() || self.callback.is_some() || (self.error != 0 && self.is_spare());
+            return Ended::Outermost { error: self.error, busy };
         }
         self.stage = Stage::Work;
         if self.error != 0 { Ended::AbortParent(self.error) } else { Ended::Inner }
+    }
+}
+
+/// The generation number on media took the snapshots back.
+#[inline]
+fn restart_undo(heap: &Heap, hold: &Hold) {
+    // SAFETY: the lane is held and nothing is called back meanwhile.
+    let undo = unsafe { &mut hold.logs().as_mut().undo };
+    undo.restart();
+    if undo.extensions() > 0 {
+        heap.trim_undo(hold);
     }
 }

@@ -6,11 +6,13 @@
 //! never calls back: a failing call returns, and the C ABI continues at the
 //! environment of the level that [`Transaction::abort`] names.
 
+mod actions;
 mod buffers;
 mod error;
 mod levels;
 mod lifecycle;
 mod ranges;
+mod sorted;
 mod work;
 
 use std::cell::UnsafeCell;
@@ -21,11 +23,12 @@ pub use error::Error;
 pub use lifecycle::{Ended, Lock, LockKind};
 pub use work::AddRange;
 
-use crate::heap::{Action, Buffer, Heap};
+use crate::heap::{Buffer, Heap};
 use crate::lock::RawLock;
 use crate::thread;
 use crate::thread_end::AtThreadEnd;
 use crate::ulog::Hold;
+use actions::Actions;
 use levels::Levels;
 use ranges::Ranges;
 
@@ -72,8 +75,10 @@ pub struct Transaction {
     locks: Vec<Lock>,
     callback: Option<(Callback, *mut c_void)>,
     user_data: *mut c_void,
+    /// There may be something to commit or to roll back.
+    touched: bool,
     ranges: Ranges,
-    actions: Vec<Action>,
+    actions: Actions,
     /// Log space that the application lent.
     buffers: Vec<Buffer>,
     /// Something about the logs must be undone at the end.
@@ -91,8 +96,9 @@ impl Transaction {
             locks: Vec::new(),
             callback: None,
             user_data: std::ptr::null_mut(),
+            touched: false,
             ranges: Ranges::new(),
-            actions: Vec::new(),
+            actions: Actions::new(),
             buffers: Vec::new(),
             special_logs: false,
         }
@@ -133,6 +139,7 @@ impl Transaction {
         unsafe { t.as_mut() }.ok_or(Error::OutOfMemory)
     }
 
+    #[inline]
     fn is_spare(&self) -> bool {
         SPARES.as_ptr_range().contains(&std::ptr::from_ref(self).cast())
     }
@@ -147,6 +154,7 @@ impl Transaction {
         }
     }
 
+    #[inline]
     pub fn stage(&self) -> Stage {
         self.stage
     }
@@ -156,10 +164,12 @@ impl Transaction {
     }
 
     /// Whether no transaction is open, not even an ended level's.
+    #[inline]
     pub fn is_idle(&self) -> bool {
         self.levels.is_empty()
     }
 
+    #[inline]
     pub fn target(&self) -> Option<Target> {
         self.target
     }
@@ -184,13 +194,19 @@ impl Transaction {
     }
 
     /// The callback and its argument, if this is the outermost level.
+    #[inline]
     pub fn outermost_callback(&self) -> Option<(Callback, *mut c_void)> {
         if self.levels.is_outermost() { self.callback } else { None }
     }
 
+    /// The callback, which is called for the last time.
+    pub fn take_callback(&mut self) -> Option<(Callback, *mut c_void)> {
+        self.callback.take()
+    }
+
     /// Where to continue after an abort of the current level.
     pub fn env(&self) -> Option<&Env> {
-        self.levels.last()?.env.as_ref()
+        self.levels.last()?.env()
     }
 }
 

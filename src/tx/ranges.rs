@@ -2,6 +2,7 @@
 //! and what commit must flush.
 
 use super::Error;
+use super::sorted::{NoMemory, Sorted};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
@@ -13,41 +14,86 @@ pub struct Range {
 /// Disjoint ranges by ascending offset; neighbours are merged.
 #[derive(Debug)]
 pub struct Ranges {
-    sorted: Vec<Range>,
+    sorted: Sorted<Range>,
+}
+
+impl From<NoMemory> for Error {
+    fn from(_: NoMemory) -> Error {
+        Error::OutOfMemory
+    }
 }
 
 impl Ranges {
     pub const fn new() -> Ranges {
-        Ranges { sorted: Vec::new() }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.sorted.is_empty()
+        Ranges { sorted: Sorted::new() }
     }
 
     pub fn clear(&mut self) {
         self.sorted.clear();
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Range> {
-        self.sorted.iter()
+    /// All ranges in their order, in parts.
+    #[inline]
+    pub fn blocks(&self) -> impl Iterator<Item = &[Range]> {
+        self.sorted.blocks()
     }
 
     /// Whether the byte at `at` is covered.
     pub fn covers(&self, at: u64) -> bool {
-        let r = self.sorted.get(self.sorted.partition_point(|r| r.end <= at));
-        r.is_some_and(|r| r.start <= at)
+        self.sorted.get(self.sorted.find(|r| r.end <= at)).is_some_and(|r| r.start <= at)
+    }
+
+    /// Notes the range if it needs no snapshot because the newest one covers
+    /// it; false, and nothing done, if not.
+    #[inline]
+    pub fn add_covered(&mut self, new: Range) -> bool {
+        match self.sorted.last_mut() {
+            Some(r) if r.start <= new.start && new.end <= r.end => {
+                r.flush |= new.flush;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Adds a range and calls `gap` with each part of it that was not covered
     /// before. If `gap` fails nothing is added.
+    ///
+    /// Programs mostly add in ascending order, or what they added last.
+    #[inline]
     pub fn add(
         &mut self,
         new: Range,
         mut gap: impl FnMut(u64, u64) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        self.sorted.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-        let first = self.first_touching(new.start);
+        match self.sorted.last_mut() {
+            Some(r) if new.start > r.end => {}
+            Some(r) if r.start <= new.start => {
+                if new.end > r.end {
+                    gap(r.end, new.end)?;
+                    r.end = new.end;
+                }
+                r.flush |= new.flush;
+                return Ok(());
+            }
+            Some(_) => return self.add_inside(new, gap),
+            None => {}
+        }
+        self.sorted.reserve_last()?;
+        gap(new.start, new.end)?;
+        self.sorted.push(new);
+        Ok(())
+    }
+
+    /// Adds a range that starts in front of the last one.
+    #[inline(never)]
+    fn add_inside(
+        &mut self,
+        new: Range,
+        mut gap: impl FnMut(u64, u64) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.sorted.reserve()?;
+        let first = self.sorted.find(|r| r.end < new.start);
         if let Some(r) = self.sorted.get_mut(first)
             && r.start <= new.start
             && new.end <= r.end
@@ -63,8 +109,8 @@ impl Ranges {
             at = at.max(r.end);
             merged.start = merged.start.min(r.start);
             merged.end = merged.end.max(r.end);
-            merged.flush |= r.flush && !defect!(RangesLoseFlush);
-            end += 1;
+            merged.flush |= r.flush;
+            end = self.sorted.next(end);
         }
         if at < new.end {
             gap(at, new.end)?;
@@ -72,38 +118,31 @@ impl Ranges {
         if first == end {
             self.sorted.insert(first, merged);
         } else {
-            self.sorted[first] = merged;
-            self.sorted.drain(first + 1..end);
+            self.sorted.remove(self.sorted.next(first), end);
+            if let Some(r) = self.sorted.get_mut(first) {
+                *r = merged;
+            }
         }
         Ok(())
     }
 
     /// Forgets exactly `start..end`, whatever it was merged with.
     pub fn remove(&mut self, start: u64, end: u64) -> Result<(), Error> {
-        self.sorted.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-        let mut i = self.first_touching(start);
-        while let Some(r) = self.sorted.get(i).copied().filter(|r| r.start < end) {
-            let left = Range { end: r.end.min(start), ..r };
-            let right = Range { start: r.start.max(end), ..r };
-            self.sorted.remove(i);
-            for part in [left, right] {
-                if part.start < part.end && !defect!(SeedFreeInSameTx) {
-                    self.sorted.insert(i, part);
-                    i += 1;
+        // For the second part of a range that is cut in two.
+        self.sorted.reserve()?;
+        loop {
+            let at = self.sorted.find(|r| r.end <= start);
+            let Some(r) = self.sorted.get_mut(at).filter(|r| r.start < end) else { return Ok(()) };
+            let (left, right) = (Range { end: start, ..*r }, Range { start: end, ..*r });
+            match (left.start < left.end, right.start < right.end) {
+                (false, false) => self.sorted.remove(at, self.sorted.next(at)),
+                (true, false) => *r = left,
+                (false, true) => *r = right,
+                (true, true) => {
+                    *r = right;
+                    self.sorted.insert(at, left);
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Index of the first range that ends at or behind `start`. Programs
-    /// mostly add in ascending order, so the last ones are looked at first.
-    #[inline]
-    fn first_touching(&self, start: u64) -> usize {
-        match self.sorted.last() {
-            None => 0,
-            Some(r) if r.end < start => self.sorted.len(),
-            Some(_) => self.sorted.partition_point(|r| r.end < start),
         }
     }
 }
@@ -129,7 +168,7 @@ mod tests {
         assert_eq!(add(&mut r, 12, 18, true), []);
         assert_eq!(add(&mut r, 30, 40, false), [(30, 40)]);
         assert_eq!(add(&mut r, 5, 50, false), [(5, 10), (20, 30), (40, 50)]);
-        assert_eq!(r.sorted, [Range { start: 5, end: 50, flush: true }]);
+        assert!(r.blocks().flatten().eq(&[Range { start: 5, end: 50, flush: true }]));
         r.remove(10, 12).unwrap();
         assert_eq!(add(&mut r, 0, 60, true), [(0, 5), (10, 12), (50, 60)]);
     }
@@ -161,9 +200,9 @@ mod tests {
                 r.clear();
                 model = [(false, false); 300];
             }
-            let covered: u64 = r.iter().map(|r| r.end - r.start).sum();
+            let covered: u64 = r.blocks().flatten().map(|r| r.end - r.start).sum();
             assert_eq!(covered, model.iter().filter(|b| b.0).count() as u64);
-            assert!(r.sorted.windows(2).all(|w| w[0].end <= w[1].start));
+            assert!(r.blocks().flatten().is_sorted_by(|a, b| a.end <= b.start));
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::ranges::Range;
 use super::{Error, Target, Transaction};
-use crate::heap::{Action, Block, HeaderType, MAX_ALLOC, Request};
+use crate::heap::{Action, HeaderType, Heap, MAX_ALLOC, Request};
+use crate::ulog::Hold;
 
 /// How a range is added (`POBJ_XADD_*`).
 #[derive(Clone, Copy, Debug)]
@@ -12,43 +13,45 @@ pub struct AddRange {
 }
 
 impl Transaction {
+    #[inline]
     fn working(&self) -> Result<Target, Error> {
         self.target.ok_or(Error::PoolUuid)
     }
 
     /// Saves `len` bytes at the pool offset `at` so that abort restores them,
     /// and notes them for flushing at commit.
-    #[inline]
+    #[inline(always)]
     pub fn add_range(&mut self, at: u64, len: u64, how: AddRange) -> Result<(), Error> {
-        let target = self.working()?;
+        let (from, to) = self.working()?.heap.range();
+        let (inside, size) = (at.wrapping_sub(from), to - from);
         if len > MAX_ALLOC {
             return Err(Error::SnapshotTooLarge);
         }
-        let (from, to) = target.heap.range();
-        if at < from || at > to || len > to - at {
+        if inside > size || len > size - inside {
             return Err(Error::OutsideHeap);
         }
         if len == 0 {
             return Ok(());
         }
-        let Some(hold) = &self.hold else { return Err(Error::PoolUuid) };
-        // For the generation number that commit adds. Room for it in the redo
-        // log is made with the other actions; alone it needs none.
-        self.actions.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
         let new = Range { start: at, end: at + len, flush: how.flush };
-        self.ranges.add(new, |start, end| {
-            if !how.snapshot {
-                return Ok(());
-            }
-            target.heap.prepare_snapshot(hold, end - start).map_err(Error::of_reserve)?;
-            // SAFETY: the lane is held and nothing is called back meanwhile.
-            let undo = unsafe { &mut hold.logs().as_mut().undo };
-            undo.snapshot(target.heap.region(), start, end - start);
-            Ok(())
-        })
+        if self.ranges.add_covered(new) { Ok(()) } else { self.add_new_range(new, how.snapshot) }
+    }
+
+    #[inline(never)]
+    fn add_new_range(&mut self, new: Range, take: bool) -> Result<(), Error> {
+        let (Some(target), Some(hold)) = (&self.target, &self.hold) else { return Err(Error::PoolUuid) };
+        let heap = target.heap;
+        self.touched = true;
+        self.ranges.add(
+            new,
+            |start, end| {
+                if take { snapshot(heap, hold, start, end - start) } else { Ok(()) }
+            },
+        )
     }
 
     /// As [`Transaction::add_range`], by address.
+    #[inline]
     pub fn add_range_direct(&mut self, at: usize, len: u64, how: AddRange) -> Result<(), Error> {
         let target = self.working()?;
         let off = (at as u64).wrapping_sub(target.handle as u64);
@@ -62,9 +65,10 @@ impl Transaction {
     /// the generation number behind them.
     fn prepare_actions(&mut self, n: usize) -> Result<Target, Error> {
         let target = self.working()?;
-        self.actions.try_reserve(n + 1).map_err(|_| Error::OutOfMemory)?;
+        self.actions.reserve(n)?;
         let Some(hold) = &self.hold else { return Err(Error::PoolUuid) };
-        target.heap.prepare(hold, self.actions.len() + n + 1).map_err(Error::of_reserve)?;
+        self.touched = true;
+        target.heap.prepare(hold, self.actions.as_slice().len() + n + 1).map_err(Error::of_reserve)?;
         Ok(target)
     }
 
@@ -75,8 +79,13 @@ impl Transaction {
         let heap = target.heap;
         let b = heap.reserve(req).map_err(Error::of_reserve)?;
         let covered = Range { start: b.start, end: b.start + b.size, flush };
-        if let Err(e) = self.ranges.add(covered, |_, _| Ok(())) {
+        let noted =
+            self.actions.push(Action::Alloc(b)).and_then(|()| self.ranges.add(covered, |_, _| Ok(())));
+        if let Err(e) = noted {
             heap.cancel(&b);
+            if let Some(i) = self.actions.allocation_of(b.user()) {
+                self.actions.remove(i);
+            }
             return Err(e);
         }
         heap.write_header(&b, req.type_num, 0);
@@ -91,35 +100,22 @@ impl Transaction {
             // flushes it.
             unsafe { p.write_bytes(0, b.usable() as usize) };
         }
-        if defect!(UncommittedKept)
-            && let Some(hold) = &self.hold
-        {
-            // SAFETY: no actions on volatile words.
-            unsafe { heap.publish(hold, &[Action::Alloc(b)]) };
-        } else {
-            self.actions.push(Action::Alloc(b));
-        }
         Ok(b.user())
     }
 
     /// Frees an object at commit; one that this transaction allocated, at once.
     pub fn free(&mut self, off: u64) -> Result<(), Error> {
-        let own = |a: &Action| matches!(a, Action::Alloc(b) if b.user() == off);
         // What this transaction allocated is covered by its ranges.
         if self.ranges.covers(off)
-            && let Some(i) = self.actions.iter().rposition(own)
+            && let Some(i) = self.actions.allocation_of(off)
         {
             return self.cancel(i);
         }
         let heap = self.prepare_actions(1)?.heap;
         match heap.block_to_free(off) {
-            Ok(b) if defect!(TxFreeAtOnce) => {
-                // SAFETY: no actions on volatile words.
-                self.hold.iter().for_each(|h| unsafe { heap.publish(h, &[Action::Free(b)]) })
-            }
-            Ok(b) => self.actions.push(Action::Free(b)),
+            Ok(b) => self.actions.push(Action::Free(b))?,
             // On media it is free: perhaps a reservation that was taken over.
-            Err(e) => match self.actions.iter().rposition(own) {
+            Err(e) => match self.actions.allocation_of(off) {
                 Some(i) => return self.cancel(i),
                 None => return Err(e.into()),
             },
@@ -129,9 +125,9 @@ impl Transaction {
 
     /// Takes back the allocation that is action `i`.
     fn cancel(&mut self, i: usize) -> Result<(), Error> {
-        if let Action::Alloc(b) = self.actions[i] {
+        if let Action::Alloc(b) = self.actions.as_slice()[i] {
             self.ranges.remove(b.start, b.start + b.size)?;
-            self.actions.swap_remove(i);
+            self.actions.remove(i);
             self.working()?.heap.cancel(&b);
         }
         Ok(())
@@ -167,15 +163,31 @@ impl Transaction {
                 self.ranges.add(header, |_, _| Ok(()))?;
             }
         }
-        self.actions.extend_from_slice(actions);
+        let before = self.actions.as_slice().len();
+        for a in actions {
+            if let Err(e) = self.actions.push(*a) {
+                // They are the caller's as before.
+                (before..self.actions.as_slice().len()).rev().for_each(|i| self.actions.remove(i));
+                return Err(e);
+            }
+        }
         Ok(())
     }
+}
 
-    /// The block of an object that this transaction allocated.
-    pub fn allocated(&self, off: u64) -> Option<&Block> {
-        self.actions.iter().find_map(|a| match a {
-            Action::Alloc(b) if b.user() == off => Some(b),
-            _ => None,
-        })
-    }
+/// Makes the content of a range durable in the lane's undo log.
+#[inline]
+fn snapshot(heap: &Heap, hold: &Hold, from: u64, len: u64) -> Result<(), Error> {
+    // SAFETY: the lane is held and nothing is called back meanwhile.
+    let done = unsafe { hold.logs().as_mut() }.undo.try_snapshot(heap.region(), from, len);
+    if done { Ok(()) } else { snapshot_slowly(heap, hold, from, len) }
+}
+
+/// Makes room first.
+#[inline(never)]
+fn snapshot_slowly(heap: &Heap, hold: &Hold, from: u64, len: u64) -> Result<(), Error> {
+    heap.prepare_snapshot(hold, len).map_err(Error::of_reserve)?;
+    // SAFETY: as in `snapshot`.
+    unsafe { hold.logs().as_mut() }.undo.snapshot(heap.region(), from, len);
+    Ok(())
 }

@@ -44,7 +44,7 @@ pub fn inspect_undo(region: &Region, bounds: &Bounds, lanes: u64, findings: &mut
 fn entries(chain: &Chain, allowed: impl Fn(&super::entry::Found) -> bool, findings: &mut Findings) {
     let (lane, name) = (chain.lane, chain.name);
     let mut n = 0;
-    let end = chain.each(|e| {
+    let end = chain.each_valid(|e| {
         if !allowed(&e) {
             let place = format_args!("lane {lane}, {name} log, entry {n}");
             let expected = format_args!("a place that logs may change");

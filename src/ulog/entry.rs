@@ -20,11 +20,12 @@ pub(super) const BUF_HEADER: u64 = 24;
 pub(super) const VALUE_SIZE: u64 = 16;
 
 impl Op {
+    #[inline]
     pub(super) fn word(self, target: u64) -> u64 {
         (self as u64) << OP_SHIFT | target
     }
 
-    fn of(word: u64) -> Option<Op> {
+    pub(super) fn of(word: u64) -> Option<Op> {
         Some(match word >> OP_SHIFT {
             0 => Op::Set,
             1 => Op::And,
@@ -45,6 +46,7 @@ impl Op {
     }
 }
 
+#[inline]
 pub(super) fn target(word: u64) -> u64 {
     word & ((1 << OP_SHIFT) - 1)
 }
@@ -65,7 +67,14 @@ pub(super) struct Found {
 /// The entry at `at`, or `None` where the log's valid prefix ends: a zero
 /// word, an unknown operation, an entry that does not fit before `end` or,
 /// for buffer entries, a checksum that `gen_num` does not confirm.
+#[inline]
 pub(super) fn entry_at(region: &Region, at: u64, end: u64, gen_num: u64) -> Option<Found> {
+    unverified_at(region, at, end).filter(|e| e.size == VALUE_SIZE || is_confirmed(region, e, gen_num))
+}
+
+/// As [`entry_at`], whatever the checksum says.
+#[inline]
+pub(super) fn unverified_at(region: &Region, at: u64, end: u64) -> Option<Found> {
     if at.checked_add(VALUE_SIZE)? > end {
         return None;
     }
@@ -85,16 +94,17 @@ pub(super) fn entry_at(region: &Region, at: u64, end: u64, gen_num: u64) -> Opti
     if size > end - at || !region.contains(at, size) {
         return None;
     }
-    let stored = region.load(at + 8);
+    Some(Found { op, target, at, len, size })
+}
+
+fn is_confirmed(region: &Region, e: &Found, gen_num: u64) -> bool {
     let mut sum = Sum::default();
-    sum.add_u64(word);
-    sum.add_u64(0);
-    // SAFETY: recovery and abort are alone with the lane's logs.
-    sum.add(unsafe { region.bytes(at + 16, if defect!(UndoSumHeaderOnly) { 48 } else { size - 16 }) });
-    if !defect!(UndoSumWithoutGeneration) {
-        sum.add_u64(gen_num)
-    }
-    (sum.value() == stored || defect!(UndoSumUnchecked)).then_some(Found { op, target, at, len, size })
+    sum.add_u64(region.load(e.at));
+    sum.add_zeros(2); // the checksum itself
+    // SAFETY: recovery is alone with the lane's logs.
+    sum.add(unsafe { region.bytes(e.at + 16, e.size - 16) });
+    sum.add_u64(gen_num);
+    sum.value() == region.load(e.at + 8)
 }
 
 /// Writes an empty log into `usable` bytes at the offset `user`, the data of

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
-use super::entry::{BUF_HEADER, Found, Op, entry_at, valid_extension};
+use super::entry::{BUF_HEADER, Found, Op, entry_at, unverified_at, valid_extension};
 use super::{
     CAPACITY, EXTERNAL, EXTERNAL_CAPACITY, Error, FLAGS, GEN_NUM, HEADER, INTERNAL, INTERNAL_CAPACITY,
     LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER,
@@ -40,9 +40,9 @@ impl Bounds {
 pub struct Budget(Cell<u64>);
 
 impl Budget {
-    /// How often a phase walks a log at most: to check it, to check it again
-    /// before it is carried out, and then.
-    const WALKS: u64 = 3;
+    /// How often a phase walks a log at most: to check it, to check it in two
+    /// ways before it is carried out, and then.
+    const WALKS: u64 = 4;
 
     pub fn new(region: &Region) -> Budget {
         Budget(Cell::new((region.len() as u64).saturating_mul(Self::WALKS)))
@@ -68,13 +68,18 @@ pub(super) struct Chain<'a> {
 }
 
 impl Chain<'_> {
-    /// Calls `f` for each entry of the valid prefix of the chain.
-    pub fn each(&self, mut f: impl FnMut(Found) -> Result<(), Error>) -> Result<(), Error> {
+    /// Calls `f` for each entry that `find` finds.
+    #[inline]
+    fn each(
+        &self,
+        find: impl Fn(u64, u64) -> Option<Found>,
+        mut f: impl FnMut(Found) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let (mut data, mut capacity) = (self.head + HEADER, self.capacity);
         let mut field = self.head + NEXT;
         loop {
             let (mut at, end) = (data, data + capacity);
-            while let Some(e) = entry_at(self.region, at, end, self.gen_num) {
+            while let Some(e) = find(at, end) {
                 f(e)?;
                 at += e.size;
             }
@@ -88,16 +93,28 @@ impl Chain<'_> {
         }
     }
 
+    /// Calls `f` for each entry of the valid prefix of the chain.
+    pub fn each_valid(&self, f: impl FnMut(Found) -> Result<(), Error>) -> Result<(), Error> {
+        self.each(|at, end| entry_at(self.region, at, end, self.gen_num), f)
+    }
+
     /// Carries out the entries once all were found to be allowed. Each is
     /// checked again when its turn comes: in a forged chain an entry may
-    /// have changed those after it.
-    fn check_and_apply(&self, mut check: impl FnMut(&Found) -> Result<(), Error>) -> Result<(), Error> {
-        self.each(|e| check(&e))?;
-        self.each(|e| {
+    /// have changed those after it. Returns whether there is any.
+    fn check_and_apply(&self, check: impl Fn(&Found) -> Result<(), Error>) -> Result<bool, Error> {
+        // Where all that looks like entries is allowed, so are the valid ones,
+        // and no checksum is needed to know that.
+        if self.each(|at, end| unverified_at(self.region, at, end), |e| check(&e)).is_err() {
+            self.each_valid(|e| check(&e))?;
+        }
+        let mut any = false;
+        self.each_valid(|e| {
             check(&e)?;
             apply(self.region, &e);
+            any = true;
             Ok(())
-        })
+        })?;
+        Ok(any)
     }
 
     pub fn check_redo(&self, e: &Found) -> Result<(), Error> {
@@ -151,7 +168,7 @@ pub(super) fn valid_redo<'a>(
 /// Whether all that the lane's valid redo logs would change are places that
 /// logs may change. Changes nothing.
 pub fn check_redo(region: &Region, bounds: &Bounds, lane: u64, budget: &Budget) -> Result<(), Error> {
-    valid_redo(region, bounds, lane, budget).try_for_each(|chain| chain.each(|e| chain.check_redo(&e)))
+    valid_redo(region, bounds, lane, budget).try_for_each(|chain| chain.each_valid(|e| chain.check_redo(&e)))
 }
 
 /// Carries out and invalidates the redo logs of a lane, if they are valid.
@@ -246,11 +263,7 @@ pub fn rollback_undo(region: &Region, bounds: &Bounds, lane: u64, budget: &Budge
             return Err(Error::Capacity { lane, log, at, found, expected: UNDO_CAPACITY });
         }
     }
-    let mut found = false;
-    chain.check_and_apply(|e| {
-        found = true;
-        chain.check_undo(e)
-    })?;
+    let found = chain.check_and_apply(|e| chain.check_undo(e))?;
     if !found && region.load(head + NEXT) == 0 {
         return Ok(());
     }
@@ -300,4 +313,60 @@ pub fn links_of(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flush::Domain;
+    use crate::ulog::Undo;
+
+    const LANES: u64 = 4096;
+    const HEAP: u64 = 8192;
+
+    #[repr(align(4096))]
+    struct Memory([u8; 16384]);
+
+    /// A pool with a lane that holds snapshots of two heap words, both changed.
+    fn interrupted(memory: &mut Memory) -> (Region, Bounds) {
+        // SAFETY: aligned, and outlives the region in each test.
+        let region = unsafe { Region::new(memory.0.as_mut_ptr(), memory.0.len(), Domain::cpu()) };
+        region.store(LANES + UNDO + CAPACITY, UNDO_CAPACITY);
+        let mut undo = Undo::new(&region, LANES + UNDO).unwrap();
+        for at in [HEAP, HEAP + 64] {
+            undo.snapshot(&region, at, 8);
+            region.store(at, 77);
+        }
+        (region, Bounds { lanes: (LANES, HEAP), heap: (HEAP, 16384), words: [0, 0] })
+    }
+
+    fn words(region: &Region) -> [u64; 2] {
+        [region.load(HEAP), region.load(HEAP + 64)]
+    }
+
+    /// The second entry, and the line behind it.
+    const SECOND: u64 = LANES + UNDO + HEADER + 64;
+
+    #[test]
+    fn what_follows_the_valid_entries_does_not_matter() {
+        let mut memory = Box::new(Memory([0; _]));
+        let (region, bounds) = interrupted(&mut memory);
+        // Like an entry, with a target that is not allowed, but not confirmed.
+        region.store(SECOND + 64, Op::BufCpy.word(64));
+        region.store(SECOND + 64 + 16, 8);
+        rollback_undo(&region, &bounds, 0, &Budget::new(&region)).unwrap();
+        assert_eq!(words(&region), [0, 0]);
+    }
+
+    #[test]
+    fn nothing_is_carried_out_if_a_target_is_not_allowed() {
+        let mut memory = Box::new(Memory([0; _]));
+        let (region, mut bounds) = interrupted(&mut memory);
+        bounds.heap.1 = HEAP + 64;
+        assert!(matches!(
+            rollback_undo(&region, &bounds, 0, &Budget::new(&region)),
+            Err(Error::Target { at: SECOND, .. })
+        ));
+        assert_eq!(words(&region), [77, 77]);
+    }
 }

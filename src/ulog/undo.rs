@@ -1,7 +1,7 @@
 //! The undo log: snapshots of ranges, taken before a transaction changes them
 //! (format 3.6).
 
-use super::entry::{BUF_HEADER, Op, entry_at};
+use super::entry::{BUF_HEADER, Op, target};
 use super::{Error, Extension, GEN_NUM, HEADER, NEXT, UNDO_CAPACITY, align_up};
 use crate::pool::{Region, checksum::Sum};
 
@@ -74,6 +74,24 @@ impl Undo {
     /// Whether the running transaction has no snapshot.
     pub fn is_empty(&self) -> bool {
         self.current == 0 && self.position == 0
+    }
+
+    /// As [`Undo::snapshot`], if the log is as it mostly is: the entry and the
+    /// line behind it fit into the current log, and that line is durably zero.
+    /// Else nothing is done and the answer is false.
+    #[inline]
+    pub fn try_snapshot(&mut self, region: &Region, from: u64, len: u64) -> bool {
+        let Some(part) = self.parts.get_mut(self.current) else { return false };
+        let (at, end) = (part.data + self.position, self.position + align_up(len + BUF_HEADER, 64));
+        if end >= part.capacity || end < part.zero.0 || end >= part.zero.1 {
+            return false;
+        }
+        part.zero.0 = end;
+        self.position = end;
+        write_entry(region, at, from, len, self.gen_num);
+        // As in `snapshot`.
+        region.drain();
+        true
     }
 
     /// Bytes that a snapshot of `len` bytes needs beyond the chain's end; 0
@@ -263,48 +281,63 @@ impl Undo {
                 break;
             }
             let mut at = part.data;
-            while let Some(e) = entry_at(region, at, end, self.gen_num) {
-                if e.op == Op::BufCpy {
-                    f(e.target, e.len, e.at + BUF_HEADER);
-                }
-                at += e.size;
-                if defect!(SeedManySnapshots) && i > 0 && at - part.data >= 95 * 64 {
-                    return;
-                }
+            while end - at >= BUF_HEADER {
+                // Written by `write_entry`, and durable: only what overwrote
+                // the pool can have changed it since.
+                let (word, len) = (region.load(at), region.load(at + 16));
+                assert!(
+                    Op::of(word) == Some(Op::BufCpy) && len <= end - at - BUF_HEADER,
+                    "undo log overwritten"
+                );
+                f(target(word), len, at + BUF_HEADER);
+                at += align_up(len + BUF_HEADER, 64);
             }
         }
     }
 }
 
+/// Bytes of data in the first line of an entry.
+const IN_FIRST: u64 = 64 - BUF_HEADER;
+
 /// Writes one whole entry, padded with zeros; flushed, not drained. The line
 /// with the header goes last, but nothing depends on it: a torn entry fails
 /// its checksum.
+///
+/// Other threads may change the range meanwhile, where the program does not
+/// mind: what is summed up and what is stored is one copy.
 #[inline]
 fn write_entry(region: &Region, at: u64, from: u64, len: u64, gen_num: u64) {
     let mut first = [0u64; 8];
     first[0] = Op::BufCpy.word(from);
     first[2] = len;
-    let in_first = len.min(64 - BUF_HEADER);
-    copy_out(region, from, &mut first[3..], in_first);
     let mut sum = Sum::default();
-    sum.add_words(&first);
-    if len > in_first {
-        let besides = &mut Sum::default();
-        let sum = if defect!(UndoSumHeaderOnly) { besides } else { &mut sum };
-        write_rest(region, at + 64, from + in_first, len - in_first, sum);
+    sum.add_u64(first[0]);
+    sum.add_zeros(2); // the checksum itself
+    sum.add_u64(len);
+    if len == 8 {
+        copy_out(region, from, &mut first[3..4], 8);
+        sum.add_u64(first[3]);
+        sum.add_zeros(8);
+    } else {
+        copy_out(region, from, &mut first[3..], len.min(IN_FIRST));
+        first[3..].iter().for_each(|&w| sum.add_u64(w));
     }
-    if !defect!(UndoSumWithoutGeneration) {
-        sum.add_u64(gen_num)
+    if len > IN_FIRST {
+        write_rest(region, at + 64, from + IN_FIRST, len - IN_FIRST, &mut sum);
     }
-    first[1] = if defect!(UndoSumMissing) { 0 } else { sum.value() };
-    region.stream(at, &first);
+    sum.add_u64(gen_num);
+    first[1] = sum.value();
+    region.stream_line(at, &first);
 }
 
-/// The lines of an entry behind its first one, taken into its checksum. Other
-/// threads may change the range meanwhile, where the program does not mind:
-/// what is summed up and what is stored is one copy.
+/// The lines of an entry behind its first one, taken into its checksum.
 #[inline(never)]
 fn write_rest(region: &Region, mut to: u64, mut from: u64, mut len: u64, sum: &mut Sum) {
+    let whole = len & !63;
+    if let Some((lo, hi)) = region.stream_summing(to, from, whole) {
+        sum.add_sums(lo, hi, whole as u32 / 4);
+        (to, from, len) = (to + whole, from + whole, len - whole);
+    }
     let mut stage = [0u64; STAGE];
     while len > 0 {
         let take = len.min(8 * STAGE as u64);
@@ -320,6 +353,7 @@ fn write_rest(region: &Region, mut to: u64, mut from: u64, mut len: u64, sum: &m
 }
 
 /// Copies `len` bytes at `from` of the pool into `buf`.
+#[inline(always)]
 fn copy_out(region: &Region, from: u64, buf: &mut [u64], len: u64) {
     debug_assert!(len <= 8 * buf.len() as u64);
     // SAFETY: `at` checked the source, the buffer is large enough, and they

@@ -6,6 +6,7 @@ mod avx512;
 pub mod cpu;
 mod movdir64b;
 mod sse2;
+mod summed;
 mod words;
 pub mod writeback;
 
@@ -13,4 +14,5 @@ pub use avx::Avx;
 pub use avx512::Avx512;
 pub use movdir64b::Movdir64b;
 pub use sse2::{Sse2, stream_part};
+pub use summed::stream_summing;
 pub use words::Words;

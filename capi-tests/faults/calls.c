@@ -292,7 +292,7 @@ every_call_fails(void)
 		memcpy(seen, f->seen, sizeof(seen));
 		for (enum call c = 0; c < CALLS; c++) {
 			/* Many msyncs are alike. */
-			long step = seen[c] > 40 ? seen[c] / 20 : 1;
+			long step = seen[c] > 20 ? seen[c] / 10 : 1;
 			if (c == CALL_memory || (c != CALL_msync && !force))
 				continue;
 			for (long n = 0; n < seen[c]; n += step)

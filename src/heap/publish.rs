@@ -312,7 +312,7 @@ impl Heap {
     /// is empty, as nothing else can be done with it.
     fn list_if_useful(&self, slot: &Slot, b: &Block) {
         let known = self.classes.get(slot.class()).is_some();
-        if known || self.is_empty_on_media(&self.zones[b.zone as usize], b.chunk) {
+        if known || self.became_empty(slot, &self.zones[b.zone as usize], b.chunk) {
             self.list(slot, b.zone, b.chunk);
         }
     }

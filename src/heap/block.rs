@@ -241,22 +241,22 @@ impl Heap {
         run::read_geometry(&self.region, zone, chunk, h)
     }
 
-    /// Usable size of the object at `off`; 0 if there is none.
+    /// Usable size of the object at `off`; 0 if there is none. Never more than
+    /// its run or huge block has, whatever the header says: programs write there.
     pub fn usable_size(&self, off: u64) -> u64 {
-        match self.peek(off) {
-            Some((h, size)) => h.size.saturating_sub(size),
-            None => 0,
-        }
+        self.peek(off)
+            .map_or(0, |(h, header, end)| h.size.saturating_sub(header).min(end.saturating_sub(off)))
     }
 
     /// Type number of the object at `off`; 0 if there is none.
     pub fn type_num(&self, off: u64) -> u64 {
-        self.peek(off).map_or(0, |(h, _)| h.type_num)
+        self.peek(off).map_or(0, |(h, ..)| h.type_num)
     }
 
-    /// The object header behind an offset, without looking up the block.
+    /// The object header behind an offset, without looking up the block; its
+    /// size, and the end of the chunks that the object is in.
     #[inline]
-    fn peek(&self, off: u64) -> Option<(ObjectHeader, u64)> {
+    fn peek(&self, off: u64) -> Option<(ObjectHeader, u64, u64)> {
         let (z, c) = self.place_of(off)?;
         let (chunk, h) = self.owner_of(z, c)?;
         let header = HeaderType::of_flags(h.flags);
@@ -265,6 +265,8 @@ impl Heap {
             _ => 0,
         };
         let found = self.read_header(off.wrapping_sub(header.size()), header, unit)?;
-        Some((found, header.size()))
+        let zone = &self.zones[z as usize];
+        let end = zone.chunk(chunk.saturating_add(h.size).min(zone.chunks));
+        Some((found, header.size(), end))
     }
 }

@@ -18,12 +18,54 @@ const ARGUMENT: usize = size_of::<ClassDesc>();
 const LAST_CLASS: i64 = 53;
 
 const WORDS: &[&str] = &[
-    "heap", "arena", "arenas_assignment_type", "arenas_default_max", "alloc_class", "narenas", "thread",
-    "arena_id", "automatic", "total", "max", "size", "granularity", "extend", "create", "new", "desc", "tx",
-    "cache", "threshold", "debug", "skip_expensive_checks", "verify_user_buffers", "post_commit",
-    "queue_depth", "worker", "stop", "stats", "enabled", "curr_allocated", "run_allocated", "run_active",
-    "alloc_pattern", "prefault", "at_create", "at_open", "sds", "fallocate", "copy_on_write", "0", "1", "53",
-    "254", "255", "-1", "0x10", "010", "18446744073709551615",
+    "heap",
+    "arena",
+    "arenas_assignment_type",
+    "arenas_default_max",
+    "alloc_class",
+    "narenas",
+    "thread",
+    "arena_id",
+    "automatic",
+    "total",
+    "max",
+    "size",
+    "granularity",
+    "extend",
+    "create",
+    "new",
+    "desc",
+    "tx",
+    "cache",
+    "threshold",
+    "debug",
+    "skip_expensive_checks",
+    "verify_user_buffers",
+    "post_commit",
+    "queue_depth",
+    "worker",
+    "stop",
+    "stats",
+    "enabled",
+    "curr_allocated",
+    "run_allocated",
+    "run_active",
+    "alloc_pattern",
+    "prefault",
+    "at_create",
+    "at_open",
+    "sds",
+    "fallocate",
+    "copy_on_write",
+    "0",
+    "1",
+    "53",
+    "254",
+    "255",
+    "-1",
+    "0x10",
+    "010",
+    "18446744073709551615",
 ];
 
 /// Settings of the process: what one input did is undone for the next.
@@ -78,6 +120,7 @@ impl Variable {
 thread_local! {
     static WORLD: RefCell<World> = RefCell::new({
         image::guard();
+        abi::copy_on_write(false);
         let (file, pop) = create();
         // SAFETY: open, and used by nobody.
         unsafe { pmemobj_close(pop) };

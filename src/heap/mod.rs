@@ -37,7 +37,7 @@ pub use layout::{HeaderType, MAX_ALLOC, MIN_HEAP};
 pub use publish::Action;
 
 use crate::pool::Region;
-use crate::ulog::{Bounds, Lanes, Redo};
+use crate::ulog::{Bounds, Extended, Lanes, Redo, extensions_of};
 
 /// Recycled runs of each class, the last for runs of unknown classes.
 const RECYCLERS: usize = class::NO_CLASS as usize + 1;
@@ -135,9 +135,14 @@ impl Heap {
     }
 
     /// Releases what is still linked to the logs of a lane after recovery.
-    pub fn release_chain(&self, bounds: &Bounds, lane: u64) -> Result<(), Error> {
+    pub fn release_chains(&self, bounds: &Bounds, lane: u64) -> Result<(), Error> {
+        self.release_chain(bounds, lane, Extended::Redo)?;
+        self.release_chain(bounds, lane, Extended::Undo)
+    }
+
+    fn release_chain(&self, bounds: &Bounds, lane: u64, log: Extended) -> Result<(), Error> {
         let mut internal: Option<Redo> = None;
-        for linked in crate::ulog::extensions_of(&self.region, bounds, lane)? {
+        for linked in extensions_of(&self.region, bounds, lane, log)? {
             if linked.is_user_buffer(&self.region) {
                 // The application's own object: unlinked, never freed.
                 self.region.persist_word(linked.field, 0);

@@ -172,7 +172,7 @@ fn release_chains(file: &PoolFile, heap: &Heap) -> Result<()> {
         ulog::rollback_undo(&region, &bounds, lane)?;
     }
     for lane in 0..g.nlanes {
-        heap.release_chain(&bounds, lane)?;
+        heap.release_chains(&bounds, lane)?;
     }
     region.persist_word(CONVERSION_FLAGS, 0);
     Ok(())

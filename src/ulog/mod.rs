@@ -14,7 +14,7 @@ mod undo;
 pub use entry::{Op, format_extension, valid_extension};
 pub use error::Error;
 pub use lanes::{Hold, Lanes, Logs, format};
-pub use recover::{Bounds, Linked, check_redo, extensions_of, recover_redo, rollback_undo};
+pub use recover::{Bounds, Extended, Linked, check_redo, extensions_of, recover_redo, rollback_undo};
 pub use redo::{Extension, Redo};
 pub use undo::Undo;
 

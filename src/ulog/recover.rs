@@ -233,22 +233,35 @@ impl Linked {
     }
 }
 
-/// The extensions linked to the lane's external redo and undo logs, both idle,
-/// in the order of their release: each chain from its end.
-pub fn extensions_of(region: &Region, bounds: &Bounds, lane: u64) -> Result<Vec<Linked>, Error> {
-    let start = bounds.lanes.0 + lane * LANE_SIZE;
+/// Logs that may have extensions while they are idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extended {
+    Redo,
+    Undo,
+}
+
+/// The extensions linked to a lane's log, which is idle, in the order of their
+/// release: from the last one on.
+pub fn extensions_of(
+    region: &Region,
+    bounds: &Bounds,
+    lane: u64,
+    log: Extended,
+) -> Result<Vec<Linked>, Error> {
+    let (name, head) = match log {
+        Extended::Redo => ("external redo", EXTERNAL),
+        Extended::Undo => ("undo", UNDO),
+    };
+    let head = bounds.lanes.0 + lane * LANE_SIZE + head;
+    let chain = Chain { region, bounds, lane, name, head, capacity: 0, gen_num: 0 };
     let mut found = Vec::new();
-    for (name, head) in [("external redo", start + EXTERNAL), ("undo", start + UNDO)] {
-        let chain = Chain { region, bounds, lane, name, head, capacity: 0, gen_num: 0 };
-        let first = found.len();
-        let (mut field, mut link) = (head + NEXT, region.load(head + NEXT));
-        while link != 0 {
-            let (log, _, after) = chain.link(link)?;
-            found.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-            found.push(Linked { field, link });
-            (field, link) = (log + NEXT, after);
-        }
-        found[first..].reverse();
+    let (mut field, mut link) = (head + NEXT, region.load(head + NEXT));
+    while link != 0 {
+        let (log, _, after) = chain.link(link)?;
+        found.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        found.push(Linked { field, link });
+        (field, link) = (log + NEXT, after);
     }
+    found.reverse();
     Ok(found)
 }

@@ -156,7 +156,7 @@ pub fn run(input: &[u8]) {
                     let name = raw(&mut input, 64);
                     query(pop, &name, &mut input);
                 }
-                4 => integer(pop, &raw(&mut input, 24)),
+                4 => integer(pop, &number(&mut input)),
                 5 => round_trip(pop, &mut input),
                 kind => pop = configured(world, pop, kind == 6, &mut input),
             }
@@ -185,6 +185,18 @@ fn raw(input: &mut Bytes, max: u64) -> CString {
     let text = input.slice(n);
     let end = text.iter().position(|&b| b == 0).unwrap_or(n.min(text.len()));
     CString::new(&text[..end]).unwrap()
+}
+
+/// Mostly what numbers are made of.
+fn number(input: &mut Bytes) -> CString {
+    const PARTS: &[u8] = b"00112345678999abcfFxX+- \t\n";
+    let text: Vec<u8> = (0..input.below(24))
+        .map(|_| match input.u8() {
+            b @ 0..0xe0 => PARTS[b as usize % PARTS.len()],
+            b => (b & 0x1f) + b'G',
+        })
+        .collect();
+    CString::new(text).unwrap()
 }
 
 fn composed(input: &mut Bytes) -> CString {

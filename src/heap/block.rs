@@ -221,7 +221,9 @@ impl Heap {
     /// Units of the object at `unit`, if its header is possible there.
     pub(super) fn units_of(&self, found: &ObjectHeader, unit: u32, g: &RunGeometry) -> Option<u32> {
         let units = found.size.div_ceil(g.unit);
+        // An object smaller than its header: only forged runs have such units.
         let fits = units > 0
+            && units * g.unit >= g.header().size()
             && (unit % 64) as u64 + units <= MAX_UNITS as u64
             && unit as u64 + units <= g.units as u64;
         fits.then_some(units as u32)

@@ -15,7 +15,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use media::{CHUNK, CHUNK0, HEAP, LANE, LANES, ZONE, put_u64, sum, u64_at};
+use media::{CHUNK, CHUNK0, HEAP, LANE, LANES, ZONE, sum, u64_at};
 use pmem_rs::obj::{Oid, Pool};
 use pmem_rs::pool::OpenOptions;
 use rng::Rng;
@@ -68,6 +68,47 @@ fn base(crashed: bool) -> Vec<u8> {
 
 // --- mutations ------------------------------------------------------------------
 
+const PAGE: u64 = 4096;
+
+/// An image that is mutated, and restored to one of the bases.
+struct Image {
+    file: ImageFile,
+    /// The base, and the pages that differ from it.
+    base: usize,
+    touched: Vec<u64>,
+}
+
+impl std::ops::Deref for Image {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.file
+    }
+}
+
+impl Image {
+    fn put(&mut self, at: u64, bytes: &[u8]) {
+        self.touched.extend(at / PAGE..=(at + bytes.len() as u64 - 1) / PAGE);
+        self.file.bytes()[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn put_u64(&mut self, at: u64, value: u64) {
+        self.put(at, &value.to_le_bytes());
+    }
+
+    fn restore(&mut self, bases: &[Vec<u8>; 2], base: usize) {
+        let bytes = self.file.bytes();
+        for page in self.touched.drain(..) {
+            let range = (page * PAGE) as usize..((page + 1) * PAGE) as usize;
+            bytes[range.clone()].copy_from_slice(&bases[self.base][range]);
+        }
+        if base != self.base {
+            bytes.copy_from_slice(&bases[base]);
+        }
+        self.base = base;
+    }
+}
+
 /// A value that breaks assumptions.
 fn wild(rng: &mut Rng, near: u64) -> u64 {
     let size = SIZE;
@@ -87,15 +128,15 @@ fn wild(rng: &mut Rng, near: u64) -> u64 {
     }
 }
 
-fn put_wild(b: &mut [u8], rng: &mut Rng, at: u64) {
+fn put_wild(b: &mut Image, rng: &mut Rng, at: u64) {
     let v = wild(rng, u64_at(b, at));
-    put_u64(b, at, v);
+    b.put_u64(at, v);
 }
 
-fn repair(b: &mut [u8], from: u64, len: u64, field: u64, skip: usize) {
+fn repair(b: &mut Image, from: u64, len: u64, field: u64, skip: usize) {
     let range = &b[from as usize..(from + len) as usize];
     let s = sum(range, Some(field as usize), skip, 0);
-    put_u64(b, from + field, s);
+    b.put_u64(from + field, s);
 }
 
 fn some_lane(rng: &mut Rng) -> u64 {
@@ -115,22 +156,22 @@ fn some_target(rng: &mut Rng) -> u64 {
 }
 
 /// A redo log with a valid checksum and wild entries.
-fn redo(b: &mut [u8], rng: &mut Rng) {
+fn redo(b: &mut Image, rng: &mut Rng) {
     let lane = some_lane(rng);
     let (log, base) = if rng.chance(2) { (lane, 192) } else { (lane + 0x100, 640) };
     let n = 1 + rng.below(base / 16);
-    b[log as usize..(log + 64 + base) as usize].fill(0);
+    b.put(log, &vec![0; (64 + base) as usize]);
     for i in 0..n {
         let op = [0, 1, 2, 2, 0, 5, 6, 3][rng.below(8) as usize];
         let target = some_target(rng);
-        put_u64(b, log + 64 + 16 * i, op << 61 | (target & ((1 << 61) - 1)) | (rng.chance(8) as u64));
+        b.put_u64(log + 64 + 16 * i, op << 61 | (target & ((1 << 61) - 1)) | (rng.chance(8) as u64));
         put_wild(b, rng, log + 72 + 16 * i);
     }
     let capacity = if rng.chance(6) { wild(rng, base) } else { base.min((16 * n + 8).next_multiple_of(64)) };
-    put_u64(b, log + 16, capacity);
+    b.put_u64(log + 16, capacity);
     if rng.chance(3) {
         let next = some_target(rng);
-        put_u64(b, log + 8, next);
+        b.put_u64(log + 8, next);
     }
     let mut len = 0;
     while len + 16 <= base && u64_at(b, log + 64 + len) != 0 {
@@ -140,7 +181,7 @@ fn redo(b: &mut [u8], rng: &mut Rng) {
 }
 
 /// Undo entries with valid checksums, wild targets and wild lengths.
-fn undo(b: &mut [u8], rng: &mut Rng) {
+fn undo(b: &mut Image, rng: &mut Rng) {
     let log = some_lane(rng) + 0x3c0;
     let gen_num = u64_at(b, log + 24);
     let mut pos = 64;
@@ -149,14 +190,14 @@ fn undo(b: &mut [u8], rng: &mut Rng) {
         let len = if rng.chance(2) { rng.below(200) } else { wild(rng, 2024) };
         let op = [6, 6, 6, 5, 0, 7][rng.below(6) as usize];
         let target = some_target(rng);
-        put_u64(b, at, op << 61 | (target & ((1 << 61) - 1)));
-        put_u64(b, at + 16, len);
+        b.put_u64(at, op << 61 | (target & ((1 << 61) - 1)));
+        b.put_u64(at + 16, len);
         let size = len.checked_add(24).and_then(|n| n.checked_next_multiple_of(64)).unwrap_or(64);
         let Some(entry) = b.get(at as usize..).and_then(|r| r.get(..size.min(1 << 20) as usize)) else {
             break;
         };
         let s = sum(&gen_num.to_le_bytes(), None, 0, sum(entry, Some(8), 0, 0));
-        put_u64(b, at + 8, s);
+        b.put_u64(at + 8, s);
         pos += size.min(4096);
     }
     if rng.chance(4) {
@@ -165,10 +206,10 @@ fn undo(b: &mut [u8], rng: &mut Rng) {
 }
 
 /// Links between logs, in circles too.
-fn links(b: &mut [u8], rng: &mut Rng) {
+fn links(b: &mut Image, rng: &mut Rng) {
     let log = some_lane(rng) + [0, 0x100, 0x3c0][rng.below(3) as usize];
     let first = CHUNK0 + 64 * rng.below(20_000);
-    put_u64(b, log + 8, if rng.chance(4) { some_target(rng) } else { first });
+    b.put_u64(log + 8, if rng.chance(4) { some_target(rng) } else { first });
     let mut at = first;
     for _ in 0..rng.below(6) {
         let next = match rng.below(3) {
@@ -178,26 +219,26 @@ fn links(b: &mut [u8], rng: &mut Rng) {
         };
         let capacity = if rng.chance(3) { wild(rng, 640) } else { 64 * rng.below(100) };
         let header = at.next_multiple_of(64);
-        put_u64(b, header + 8, next);
-        put_u64(b, header + 16, capacity);
-        put_u64(b, header + 32, rng.below(2));
+        b.put_u64(header + 8, next);
+        b.put_u64(header + 16, capacity);
+        b.put_u64(header + 32, rng.below(2));
         at = next;
     }
 }
 
-fn some_run(b: &[u8], rng: &mut Rng) -> Option<(u64, u64)> {
+fn some_run(b: &Image, rng: &mut Rng) -> Option<(u64, u64)> {
     let runs: Vec<_> = (0..60).filter(|c| u64_at(b, ZONE + 64 + 8 * c) as u16 == 4).collect();
     let c = *runs.get(rng.below(runs.len().max(1) as u64) as usize)?;
     Some((c, CHUNK0 + c * CHUNK))
 }
 
-fn mutate(b: &mut [u8], rng: &mut Rng) {
+fn mutate(b: &mut Image, rng: &mut Rng) {
     match rng.below(14) {
         // Random bytes, most of them where something is.
         0 => {
             for _ in 0..1 + rng.below(20) {
                 let at = if rng.chance(2) { rng.below(b.len() as u64) } else { rng.below(0x40_0000) };
-                b[at as usize] = rng.next() as u8;
+                b.put(at, &[rng.next() as u8]);
             }
         }
         1 => {
@@ -233,7 +274,7 @@ fn mutate(b: &mut [u8], rng: &mut Rng) {
                         size << 32 | rng.below(17) << 16 | rng.below(7)
                     }
                 };
-                put_u64(b, at, v);
+                b.put_u64(at, v);
             }
         }
         12 => {
@@ -245,7 +286,7 @@ fn mutate(b: &mut [u8], rng: &mut Rng) {
                     _ => wild(rng, u64_at(b, at)),
                 };
                 let field = at + 8 * rng.below(2);
-                put_u64(b, field, v);
+                b.put_u64(field, v);
             }
         }
         _ => {
@@ -326,16 +367,16 @@ fn live(p: &'static Pool, rng: &mut Rng) {
 
 fn child(first: u64) {
     let bases = [base(false), base(true)];
-    let mut file = ImageFile::new(&bases[0]);
-    let path = file.file.0.clone();
+    let mut image = Image { file: ImageFile::new(&bases[0]), base: 0, touched: Vec::new() };
+    let path = image.file.file.0.clone();
     let (mut opened, mut refused) = (0, 0);
     for seed in first..first + BATCH {
         let mut rng = Rng::new(seed);
         eprintln!("seed {seed}");
-        let image = file.bytes();
-        image.copy_from_slice(&bases[rng.below(2) as usize]);
+        // The seed alone decides; many in a row, as another base costs a copy.
+        image.restore(&bases, (seed / 128 % 2) as usize);
         for _ in 0..1 + rng.below(3) {
-            mutate(image, &mut rng);
+            mutate(&mut image, &mut rng);
         }
         let _ = Pool::check(&path, None, &mut |f| _ = std::hint::black_box(f.to_string()));
         match Pool::open_with(&path, None, OpenOptions { private: true }) {

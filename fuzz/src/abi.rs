@@ -83,7 +83,6 @@ unsafe extern "C" {
     ) -> c_int;
     pub fn pmemobj_realloc(pop: Pop, oid: *mut Oid, size: usize, type_num: u64) -> c_int;
     pub fn pmemobj_zrealloc(pop: Pop, oid: *mut Oid, size: usize, type_num: u64) -> c_int;
-    pub fn pmemobj_strdup(pop: Pop, oid: *mut Oid, s: *const c_char, type_num: u64) -> c_int;
     pub fn pmemobj_free(oid: *mut Oid);
     pub fn pmemobj_defrag(pop: Pop, oids: *mut *mut Oid, n: usize, result: *mut DefragResult) -> c_int;
     pub fn pmemobj_xreserve(pop: Pop, act: *mut Action, size: usize, type_num: u64, flags: u64) -> Oid;
@@ -126,7 +125,6 @@ unsafe extern "C" {
     pub fn pmemobj_ctl_exec(pop: Pop, name: *const c_char, arg: *mut c_void) -> c_int;
     pub fn pmemobj_tx_begin(pop: Pop, env: *mut c_void, ...) -> c_int;
     pub fn pmemobj_tx_stage() -> c_int;
-    pub fn pmemobj_tx_errno() -> c_int;
     pub fn pmemobj_tx_commit();
     pub fn pmemobj_tx_abort(error: c_int);
     pub fn pmemobj_tx_end() -> c_int;
@@ -159,6 +157,14 @@ pub fn message() -> String {
 pub fn working() -> bool {
     // SAFETY: a plain query.
     unsafe { pmemobj_tx_stage() == WORK }
+}
+
+/// Whether pools are opened so that nothing reaches their files.
+pub fn copy_on_write(on: bool) {
+    let (name, mut value) = (c"copy_on_write.at_open", on as c_int);
+    // SAFETY: an int, as the entry wants it.
+    let r = unsafe { pmemobj_ctl_set(std::ptr::null_mut(), name.as_ptr(), (&raw mut value).cast()) };
+    assert_eq!(r, 0);
 }
 
 /// Begins a transaction; true if it is at work.

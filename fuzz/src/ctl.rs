@@ -18,12 +18,54 @@ const ARGUMENT: usize = size_of::<ClassDesc>();
 const LAST_CLASS: i64 = 53;
 
 const WORDS: &[&str] = &[
-    "heap", "arena", "arenas_assignment_type", "arenas_default_max", "alloc_class", "narenas", "thread",
-    "arena_id", "automatic", "total", "max", "size", "granularity", "extend", "create", "new", "desc", "tx",
-    "cache", "threshold", "debug", "skip_expensive_checks", "verify_user_buffers", "post_commit",
-    "queue_depth", "worker", "stop", "stats", "enabled", "curr_allocated", "run_allocated", "run_active",
-    "alloc_pattern", "prefault", "at_create", "at_open", "sds", "fallocate", "copy_on_write", "0", "1", "53",
-    "254", "255", "-1", "0x10", "010", "18446744073709551615",
+    "heap",
+    "arena",
+    "arenas_assignment_type",
+    "arenas_default_max",
+    "alloc_class",
+    "narenas",
+    "thread",
+    "arena_id",
+    "automatic",
+    "total",
+    "max",
+    "size",
+    "granularity",
+    "extend",
+    "create",
+    "new",
+    "desc",
+    "tx",
+    "cache",
+    "threshold",
+    "debug",
+    "skip_expensive_checks",
+    "verify_user_buffers",
+    "post_commit",
+    "queue_depth",
+    "worker",
+    "stop",
+    "stats",
+    "enabled",
+    "curr_allocated",
+    "run_allocated",
+    "run_active",
+    "alloc_pattern",
+    "prefault",
+    "at_create",
+    "at_open",
+    "sds",
+    "fallocate",
+    "copy_on_write",
+    "0",
+    "1",
+    "53",
+    "254",
+    "255",
+    "-1",
+    "0x10",
+    "010",
+    "18446744073709551615",
 ];
 
 /// Settings of the process: what one input did is undone for the next.
@@ -78,6 +120,7 @@ impl Variable {
 thread_local! {
     static WORLD: RefCell<World> = RefCell::new({
         image::guard();
+        abi::copy_on_write(false);
         let (file, pop) = create();
         // SAFETY: open, and used by nobody.
         unsafe { pmemobj_close(pop) };
@@ -113,7 +156,7 @@ pub fn run(input: &[u8]) {
                     let name = raw(&mut input, 64);
                     query(pop, &name, &mut input);
                 }
-                4 => integer(pop, &raw(&mut input, 24)),
+                4 => integer(pop, &number(&mut input)),
                 5 => round_trip(pop, &mut input),
                 kind => pop = configured(world, pop, kind == 6, &mut input),
             }
@@ -142,6 +185,18 @@ fn raw(input: &mut Bytes, max: u64) -> CString {
     let text = input.slice(n);
     let end = text.iter().position(|&b| b == 0).unwrap_or(n.min(text.len()));
     CString::new(&text[..end]).unwrap()
+}
+
+/// Mostly what numbers are made of.
+fn number(input: &mut Bytes) -> CString {
+    const PARTS: &[u8] = b"00112345678999abcfFxX+- \t\n";
+    let text: Vec<u8> = (0..input.below(24))
+        .map(|_| match input.u8() {
+            b @ 0..0xe0 => PARTS[b as usize % PARTS.len()],
+            b => (b & 0x1f) + b'G',
+        })
+        .collect();
+    CString::new(text).unwrap()
 }
 
 fn composed(input: &mut Bytes) -> CString {

@@ -425,7 +425,17 @@ impl Heap {
     pub(super) fn is_empty_on_media(&self, zone: &Zone, c: u32) -> bool {
         let h = zone.header(&self.region, c);
         self.geometry(zone.index, c, h)
-            .is_some_and(|g| run::count_free(&self.region, zone.chunk(c) + RUN_HEADER, &g) == g.units)
+            .is_some_and(|g| run::first_in_use(&self.region, zone.chunk(c) + RUN_HEADER, &g, 0).is_none())
+    }
+
+    /// As [`Heap::is_empty_on_media`], for a run in which nothing is allocated
+    /// any more: however often it is asked, each word is looked at once.
+    pub(super) fn became_empty(&self, slot: &Slot, zone: &Zone, c: u32) -> bool {
+        let Some(g) = self.geometry(zone.index, c, zone.header(&self.region, c)) else { return false };
+        let from = slot.empty_words.load(Relaxed);
+        let found = run::first_in_use(&self.region, zone.chunk(c) + RUN_HEADER, &g, from);
+        slot.empty_words.store(found.unwrap_or(g.words), Relaxed);
+        found.is_none()
     }
 
     /// An empty run that serves nobody becomes a free block.

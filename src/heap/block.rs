@@ -246,7 +246,9 @@ impl Heap {
     #[inline(always)]
     pub(super) fn units_of(&self, found: &ObjectHeader, unit: u32, g: &RunGeometry) -> Option<u32> {
         let units = if found.size == g.unit { 1 } else { found.size.div_ceil(g.unit) };
+        // An object smaller than its header: only forged runs have such units.
         let fits = units > 0
+            && units * g.unit >= g.header().size()
             && (unit % 64) as u64 + units <= MAX_UNITS as u64
             && unit as u64 + units <= g.units as u64;
         fits.then_some(units as u32)
@@ -269,34 +271,36 @@ impl Heap {
         self.classes.get(slot.class()).map(|class| &class.run)
     }
 
-    /// Usable size of the object at `off`; 0 if there is none.
+    /// Usable size of the object at `off`; 0 if there is none. Never more than
+    /// its run or huge block has, whatever the header says: programs write there.
     pub fn usable_size(&self, off: u64) -> u64 {
-        match self.peek(off) {
-            Some((h, size)) => h.size.saturating_sub(size),
-            None => 0,
-        }
+        self.peek(off)
+            .map_or(0, |(h, header, end)| h.size.saturating_sub(header).min(end.saturating_sub(off)))
     }
 
     /// Type number of the object at `off`; 0 if there is none.
     pub fn type_num(&self, off: u64) -> u64 {
-        self.peek(off).map_or(0, |(h, _)| h.type_num)
+        self.peek(off).map_or(0, |(h, ..)| h.type_num)
     }
 
-    /// The object header behind an offset, without looking up the block.
+    /// The object header behind an offset, without looking up the block; its
+    /// size, and the end of the chunks that the object is in.
     #[inline]
-    fn peek(&self, off: u64) -> Option<(ObjectHeader, u64)> {
+    fn peek(&self, off: u64) -> Option<(ObjectHeader, u64, u64)> {
         let (z, c) = self.place_of(off)?;
         let (chunk, h) = self.owner_of(z, c)?;
+        let zone = &self.zones[z as usize];
+        let end = zone.chunk(chunk.saturating_add(h.size).min(zone.chunks));
         let header = HeaderType::of_flags(h.flags);
         if header == HeaderType::Compact {
             let found = self.read_header(off.wrapping_sub(16), HeaderType::Compact, 0)?;
-            return Some((found, 16));
+            return Some((found, 16, end));
         }
         let unit = match header {
             HeaderType::None if h.kind == RUN => self.geometry(z, chunk, h)?.unit,
             _ => 0,
         };
         let found = self.read_header(off.wrapping_sub(header.size()), header, unit)?;
-        Some((found, header.size()))
+        Some((found, header.size(), end))
     }
 }

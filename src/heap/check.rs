@@ -315,9 +315,9 @@ impl Heap {
     ) -> Result<(), ulog::Error> {
         let budget = Budget::new(&self.region);
         let mut links = Vec::new();
-        for lane in 0..lanes {
+        for (lane, log) in (0..lanes).flat_map(|lane| ulog::Extended::ALL.map(|log| (lane, log))) {
             links.clear();
-            let end = match ulog::links_of(&self.region, bounds, lane, &budget, &mut links) {
+            let end = match ulog::links_of(&self.region, bounds, lane, log, &budget, &mut links) {
                 Err(e @ ulog::Error::OutOfMemory) => return Err(e),
                 end => end,
             };

@@ -41,7 +41,7 @@ pub use operation::Operation;
 pub use publish::Action;
 
 use crate::pool::Region;
-use crate::ulog::{self, Bounds, Budget, Lanes, Redo};
+use crate::ulog::{self, Bounds, Budget, Extended, Lanes, Redo};
 
 /// Recycled runs of each class, the last for runs of unknown classes.
 const RECYCLERS: usize = class::NO_CLASS as usize + 1;
@@ -148,10 +148,18 @@ impl Heap {
     }
 
     /// Releases what is still linked to the logs of a lane after recovery, the
-    /// last of each chain first.
+    /// last of each chain first. A chain is looked at when its turn comes, as
+    /// releasing another one may have changed a forged one.
     pub fn release_chains(&self, bounds: &Bounds, lane: u64, budget: &Budget) -> Result<(), Error> {
+        for log in Extended::ALL {
+            self.release_chain(bounds, lane, log, budget)?;
+        }
+        Ok(())
+    }
+
+    fn release_chain(&self, bounds: &Bounds, lane: u64, log: Extended, budget: &Budget) -> Result<(), Error> {
         let mut links = Vec::new();
-        ulog::links_of(&self.region, bounds, lane, budget, &mut links)?;
+        ulog::links_of(&self.region, bounds, lane, log, budget, &mut links)?;
         if links.is_empty() {
             return Ok(());
         }

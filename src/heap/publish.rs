@@ -257,7 +257,7 @@ impl Heap {
     #[cold]
     fn list_if_useful(&self, slot: &Slot, (zone, chunk): (u32, u32)) {
         let known = self.classes.get(slot.class()).is_some();
-        if known || self.is_empty_on_media(&self.zones[zone as usize], chunk) {
+        if known || self.became_empty(slot, &self.zones[zone as usize], chunk) {
             self.list(slot, zone, chunk);
         }
     }

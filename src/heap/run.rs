@@ -151,6 +151,11 @@ pub fn count_free(region: &Region, bitmap: u64, g: &RunGeometry) -> u32 {
     (0..g.words).map(|i| (!region.load(bitmap + 8 * i as u64) & g.valid_bits(i)).count_ones()).sum()
 }
 
+/// The first word of the bitmap, from `word` on, with an allocated unit.
+pub fn first_in_use(region: &Region, bitmap: u64, g: &RunGeometry, word: u32) -> Option<u32> {
+    (word..g.words).find(|&i| region.load(bitmap + 8 * i as u64) & g.valid_bits(i) != 0)
+}
+
 /// Whether `count` units can be taken from a run on media.
 pub fn media_fits(region: &Region, bitmap: u64, g: &RunGeometry, count: u32) -> bool {
     (0..g.words).any(|i| starts_of(!region.load(bitmap + 8 * i as u64) & g.valid_bits(i), count) != 0)

@@ -3,7 +3,7 @@
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::{NonNull, null_mut};
-use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, Ordering};
 
 use super::error::Error;
 use super::layout::{
@@ -39,6 +39,9 @@ pub struct Slot {
     pub lock: RawLock,
     state: AtomicU8,
     class: AtomicU8,
+    /// Words at the start of the bitmap that are known to have no allocated
+    /// unit. For runs of unknown classes, which only become emptier.
+    pub empty_words: AtomicU32,
     /// Made when the run first serves an arena; kept while it is a run.
     pub map: AtomicPtr<RunMap>,
 }

@@ -3,7 +3,7 @@
 
 use super::alloc::Constructor;
 use super::{Error, Oid, Pool, Request, Result, sync};
-use crate::heap::{Error as HeapError, Operation};
+use crate::heap::{Error as HeapError, Heap, Operation};
 use crate::pool::Region;
 use crate::ulog::Hold;
 
@@ -47,7 +47,7 @@ impl List {
 /// be taken from one place and put in another of the same list.
 struct Words<'a> {
     region: &'a Region,
-    heap: (u64, u64),
+    heap: &'a Heap,
     uuid_lo: u64,
     new: [(u64, u64); MAX_WORDS],
     len: usize,
@@ -93,11 +93,15 @@ impl Words<'_> {
     }
 
     /// Offset of the entry of the element at `off`, which a program or media
-    /// gave.
+    /// gave: an object that has room for it, as its words will change.
     fn entry(&self, list: List, off: u64) -> Result<u64> {
-        let at = off.checked_add(list.entry).filter(|_| off != 0);
-        let inside = |at: &u64| *at >= self.heap.0 && *at <= self.heap.1 - ENTRY_SIZE && at.is_multiple_of(8);
-        at.filter(inside).ok_or(Error::NotInList(off))
+        let end = list.entry.checked_add(ENTRY_SIZE);
+        match self.heap.block_at(off) {
+            Ok(b) if end.is_some_and(|end| end <= b.usable()) && (off + list.entry).is_multiple_of(8) => {
+                Ok(off + list.entry)
+            }
+            _ => Err(Error::NotInList(off)),
+        }
     }
 
     fn first(&self, list: List) -> u64 {
@@ -244,10 +248,7 @@ impl Pool {
                 self.construct(&b, &req, 0, ctor.take())?;
             }
             let mut words = self.words();
-            let fits = list.entry.checked_add(ENTRY_SIZE).is_some_and(|end| end <= b.usable());
-            let linked =
-                if fits { words.link(list, b.user(), place) } else { Err(Error::NotInList(b.user())) };
-            if let Err(e) = linked {
+            if let Err(e) = words.link(list, b.user(), place) {
                 self.heap.cancel(&b);
                 return Err(e);
             }
@@ -266,7 +267,7 @@ impl Pool {
     fn words(&self) -> Words<'_> {
         Words {
             region: self.heap.region(),
-            heap: self.heap.range(),
+            heap: &self.heap,
             uuid_lo: self.uuid_lo,
             new: [(0, 0); MAX_WORDS],
             len: 0,

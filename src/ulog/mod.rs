@@ -16,7 +16,7 @@ pub use check::{inspect_redo, inspect_undo};
 pub use entry::{Op, format_extension, valid_extension};
 pub use error::Error;
 pub use lanes::{Hold, Lanes, Logs, Units, format};
-pub use recover::{Bounds, Budget, Linked, check_redo, links_of, recover_redo, rollback_undo};
+pub use recover::{Bounds, Budget, Extended, Linked, check_redo, links_of, recover_redo, rollback_undo};
 pub use redo::{Extension, Redo};
 pub use undo::Undo;
 

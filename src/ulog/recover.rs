@@ -287,32 +287,45 @@ pub struct Linked {
     pub user_buffer: bool,
 }
 
-/// The extensions linked to the lane's external redo and undo logs, which are
-/// idle, in the order of the chains. They are released from the end.
+/// Logs that may have extensions while they are idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extended {
+    Redo,
+    Undo,
+}
+
+impl Extended {
+    pub const ALL: [Extended; 2] = [Extended::Redo, Extended::Undo];
+}
+
+/// Adds the extensions linked to a lane's log, which is idle, in the order of
+/// the chain. They are released from the end.
 pub fn links_of(
     region: &Region,
     bounds: &Bounds,
     lane: u64,
+    log: Extended,
     budget: &Budget,
     links: &mut Vec<Linked>,
 ) -> Result<(), Error> {
-    let start = bounds.lanes.0 + lane * LANE_SIZE;
-    for (log_name, head) in [("external redo", start + EXTERNAL), ("undo", start + UNDO)] {
-        let chain = Chain { region, bounds, budget, lane, name: log_name, head, capacity: 0, gen_num: 0 };
-        let mut field = head + NEXT;
-        loop {
-            let link = region.load(field);
-            if link == 0 {
-                break;
-            }
-            let (log, capacity) = chain.link(field, link)?;
-            let user_buffer = region.load(log + FLAGS) & USER_BUFFER != 0 && !defect!(LentBufferFreed);
-            links.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-            links.push(Linked { log_name, field, link, log, capacity, user_buffer });
-            field = log + NEXT;
+    let (log_name, head) = match log {
+        Extended::Redo => ("external redo", EXTERNAL),
+        Extended::Undo => ("undo", UNDO),
+    };
+    let head = bounds.lanes.0 + lane * LANE_SIZE + head;
+    let chain = Chain { region, bounds, budget, lane, name: log_name, head, capacity: 0, gen_num: 0 };
+    let mut field = head + NEXT;
+    loop {
+        let link = region.load(field);
+        if link == 0 {
+            return Ok(());
         }
+        let (log, capacity) = chain.link(field, link)?;
+        let user_buffer = region.load(log + FLAGS) & USER_BUFFER != 0 && !defect!(LentBufferFreed);
+        links.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        links.push(Linked { log_name, field, link, log, capacity, user_buffer });
+        field = log + NEXT;
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -66,6 +66,15 @@ impl ImageFile {
     }
 }
 
+impl std::ops::Deref for ImageFile {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: as in `bytes`.
+        unsafe { std::slice::from_raw_parts(self.addr, self.len) }
+    }
+}
+
 impl Drop for ImageFile {
     fn drop(&mut self) {
         // SAFETY: mapped in `new`.

@@ -20,13 +20,13 @@ use model::{Kind, Model, SLOTS};
 
 const MAX_STEPS: usize = 80;
 /// All class bands, and whole chunks.
-const SIZES: [usize; 16] = [
-    1, 16, 40, 100, 112, 113, 240, 700, 1500, 3000, 10_000, 30_000, 100_000, 262_128, 524_272, 1_500_000,
-];
+const SIZES: [usize; 16] =
+    [1, 16, 40, 100, 112, 113, 240, 700, 1500, 3000, 10_000, 30_000, 100_000, 262_128, 524_272, 1_500_000];
 
 thread_local! {
     static POOL: RefCell<Sparse> = RefCell::new({
         image::guard();
+        abi::copy_on_write(false);
         let (file, pop) = create();
         // SAFETY: open, and used by nobody.
         unsafe { pmemobj_close(pop) };
@@ -36,6 +36,7 @@ thread_local! {
 
 pub fn run(input: &[u8]) {
     POOL.with_borrow_mut(|pool| {
+        abi::copy_on_write(false);
         let mut w = World::open(pool, Bytes::new(input));
         for _ in 0..MAX_STEPS {
             if w.input.is_empty() {
@@ -248,8 +249,7 @@ impl<'a> World<'a> {
         }
         let mut result = DefragResult::default();
         // SAFETY: ids in the root, or null.
-        let r =
-            unsafe { pmemobj_defrag(self.pop, pointers.as_mut_ptr(), pointers.len(), &mut result) };
+        let r = unsafe { pmemobj_defrag(self.pop, pointers.as_mut_ptr(), pointers.len(), &mut result) };
         assert!(result.relocated <= result.total && result.total <= pointers.len());
         assert!(r == 0 || abi::errno() == libc::ENOMEM, "{}", abi::message());
         let mut moved = 0;

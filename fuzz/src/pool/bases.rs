@@ -26,7 +26,8 @@ pub struct Base {
 /// A new pool whose bytes are the same in every process.
 pub fn create() -> (MemFile, Pop) {
     let file = MemFile::new(SIZE);
-    let identity = Some(Identity { set: *b"the fuzzed pools", file: *b"and their file  ", crtime: 1_600_000_000 });
+    let identity =
+        Some(Identity { set: *b"the fuzzed pools", file: *b"and their file  ", crtime: 1_600_000_000 });
     let options = CreateOptions { size: 0, mode: 0o600, sds: true, allocate: true, identity };
     let pool = Pool::create_with(&file.path, b"fuzz", &options).expect("a pool");
     // SAFETY: nobody uses it.

@@ -9,35 +9,29 @@ mod mutate;
 mod program;
 
 use std::cell::RefCell;
-use std::ffi::{c_int, c_void};
-use std::ptr::{null, null_mut};
+use std::ptr::null;
 
-use super::abi::{self, pmemobj_check, pmemobj_close, pmemobj_ctl_set, pmemobj_open};
+use super::abi::{self, pmemobj_check, pmemobj_close, pmemobj_open};
 use super::bytes::Bytes;
 use super::image;
 use bases::Base;
 pub use bases::{NLANES, create};
 
 const MAX_MUTATIONS: u64 = 16;
-/// Makes the pool's own writes vanish, which is tested by the next input.
-const COPY_ON_WRITE: &std::ffi::CStr = c"copy_on_write.at_open";
-
 thread_local! {
     static BASES: RefCell<Vec<Base>> = RefCell::new(first());
 }
 
 fn first() -> Vec<Base> {
     image::guard();
-    let bases = bases::all();
-    let mut on: c_int = 1;
-    // SAFETY: an int, as the entry wants it.
-    let r = unsafe { pmemobj_ctl_set(null_mut(), COPY_ON_WRITE.as_ptr(), (&raw mut on).cast::<c_void>()) };
-    assert_eq!(r, 0);
-    bases
+    abi::copy_on_write(false);
+    bases::all()
 }
 
 pub fn run(input: &[u8]) {
     BASES.with_borrow_mut(|bases| {
+        // The pool's own writes vanish, as it opens privately.
+        abi::copy_on_write(true);
         let mut input = Bytes::new(input);
         let n = bases.len();
         let base = &mut bases[input.u8() as usize % n];

@@ -63,7 +63,8 @@ fn put(image: &mut Image, at: u64, b: &mut Bytes) {
 /// Makes a checksum right, most of the time.
 fn repair(image: &mut Image, from: u64, len: u64, field: u64, skip: usize, b: &mut Bytes) {
     if b.u8() & 7 != 7 {
-        let s = media::sum(&image.bytes()[from as usize..(from + len) as usize], Some(field as usize), skip, 0);
+        let s =
+            media::sum(&image.bytes()[from as usize..(from + len) as usize], Some(field as usize), skip, 0);
         image.put_u64(from + field, s);
     }
 }

@@ -6,14 +6,14 @@ use std::ptr::null_mut;
 use super::super::abi::*;
 use super::super::bytes::Bytes;
 use super::super::image::SIZE;
+use super::super::media;
 use super::bases::Base;
 use super::mutate::target;
 
 const MAX_STEPS: usize = 60;
 /// Objects whose content is looked at.
 const LOOKED_AT: usize = 500;
-const SIZES: [usize; 12] =
-    [1, 24, 60, 100, 300, 1000, 5000, 20_000, 100_000, 262_128, 600_000, 3_000_000];
+const SIZES: [usize; 12] = [1, 24, 60, 100, 300, 1000, 5000, 20_000, 100_000, 262_128, 600_000, 3_000_000];
 
 struct Program<'a, 'b> {
     pop: Pop,
@@ -37,12 +37,12 @@ pub fn run(pop: Pop, base: &Base, input: &mut Bytes) {
     p.walk();
 }
 
-/// Bytes of an object that are inside of the pool: more may be promised by a
-/// damaged header, which the program has no way to know.
-fn readable(oid: Oid) -> u64 {
+/// Bytes that a program may use, as the library says.
+fn usable(oid: Oid) -> u64 {
     // SAFETY: ids of an open pool, wild offsets included.
     let size = unsafe { pmemobj_alloc_usable_size(oid) } as u64;
-    size.min((SIZE as u64).saturating_sub(oid.off))
+    assert!(size == 0 || oid.off + size <= SIZE as u64, "{size:#x} bytes at {:#x}", oid.off);
+    size
 }
 
 impl Program<'_, '_> {
@@ -59,12 +59,25 @@ impl Program<'_, '_> {
                 if self.objects.len() < LOOKED_AT {
                     self.objects.push(oid);
                     std::hint::black_box(pmemobj_type_num(oid));
-                    let n = readable(oid);
+                    let n = usable(oid) as usize;
                     if n > 0 {
                         let p = pmemobj_direct(oid).cast::<u8>();
-                        std::hint::black_box((p.read(), p.add(n as usize - 1).read()));
+                        std::hint::black_box((p.read(), p.add(n - 1).read()));
                     }
                 }
+                oid = pmemobj_next(oid);
+            }
+        }
+    }
+
+    /// The first objects: some may have gone.
+    fn look_again(&mut self) {
+        self.objects.clear();
+        // SAFETY: as above.
+        unsafe {
+            let mut oid = pmemobj_first(self.pop);
+            while !oid.is_null() && self.objects.len() < 50 {
+                self.objects.push(oid);
                 oid = pmemobj_next(oid);
             }
         }
@@ -84,13 +97,25 @@ impl Program<'_, '_> {
         Oid { pool_uuid_lo: self.id, off: target(self.base, self.input) }
     }
 
-    /// Where an id or a list head could be: an object of the pool.
+    /// An object that is one, and a range of it.
+    fn range(&mut self, most: u64) -> Option<(Oid, u64, usize)> {
+        self.look_again();
+        if self.objects.is_empty() {
+            return None;
+        }
+        let oid = self.objects[self.input.u8() as usize % self.objects.len()];
+        let usable = usable(oid);
+        let at = 8 * self.input.below(16);
+        let n = (self.input.u16() as u64).min(most).min(usable.saturating_sub(at));
+        (n > 0).then_some((oid, at, n as usize))
+    }
+
+    /// Where an id or a list head could be: in an object of the pool.
     fn place(&mut self, len: u64) -> Option<*mut c_void> {
-        let oid = self.oid();
-        let skip = 8 * self.input.below(16);
-        (oid.off.is_multiple_of(8) && readable(oid) >= skip + len)
-            // SAFETY: inside of an object that is inside of the pool.
-            .then(|| unsafe { pmemobj_direct(oid).cast::<u8>().add(skip as usize).cast() })
+        let (oid, at, _) = self.range(8)?;
+        (oid.off.is_multiple_of(8) && usable(oid) >= at + len)
+            // SAFETY: inside of an object.
+            .then(|| unsafe { pmemobj_direct(oid).cast::<u8>().add(at as usize).cast() })
     }
 
     fn step(&mut self) {
@@ -133,7 +158,7 @@ impl Program<'_, '_> {
                     pmemobj_root(pop, size);
                     std::hint::black_box(pmemobj_root_size(pop));
                 }
-                7 | 8 | 9 => self.transaction(),
+                7..=9 => self.transaction(),
                 10 => self.actions(),
                 11 | 12 => self.lists(),
                 13 => self.defragment(),
@@ -172,8 +197,11 @@ impl Program<'_, '_> {
             unsafe {
                 match self.input.u8() % 9 {
                     0 | 1 => {
-                        let (oid, at, n) = (self.oid(), self.input.u8() as u64, self.input.u16() as usize);
-                        pmemobj_tx_xadd_range(oid, at, n, flags);
+                        if let Some((oid, at, n)) = self.range(u64::MAX)
+                            && pmemobj_tx_xadd_range(oid, at, n, flags) == 0
+                        {
+                            pmemobj_direct(oid).cast::<u8>().add(at as usize).write_bytes(0x55, n);
+                        }
                     }
                     2 => {
                         let (size, zero) = (self.size(), self.input.u8() as u64 & ZERO);
@@ -192,15 +220,18 @@ impl Program<'_, '_> {
                         pmemobj_tx_zrealloc(oid, size, 6);
                     }
                     6 => {
-                        let p = self.pop.cast::<u8>().wrapping_add(target(self.base, self.input) as usize);
-                        let n = self.input.u16() as usize;
-                        pmemobj_tx_xadd_range_direct(p.cast(), n, flags);
+                        // Not in the heap.
+                        let far = self.input.pick(&[0, 0x1800, media::HEAP - 1, SIZE as u64 - 1, 1 << 40]);
+                        let p = self.pop.cast::<u8>().wrapping_add(far as usize);
+                        let n = 2 + self.input.u16() as usize;
+                        assert_ne!(pmemobj_tx_xadd_range_direct(p.cast(), n, flags), 0);
                     }
                     7 => {
-                        let (oid, n) = (self.oid(), self.input.u16() as usize);
-                        let n = n.min(readable(oid) as usize);
-                        let kind = self.input.u8() as i32 & 1;
-                        pmemobj_tx_xlog_append_buffer(kind, pmemobj_direct(oid), n, flags);
+                        if let Some((oid, _, n)) = self.range(u64::MAX) {
+                            let n = n.min(usable(oid) as usize);
+                            let kind = self.input.u8() as i32 & 1;
+                            pmemobj_tx_xlog_append_buffer(kind, pmemobj_direct(oid), n, flags);
+                        }
                     }
                     _ => {
                         // A level inside.
@@ -309,12 +340,14 @@ impl Program<'_, '_> {
                         (24, 8, 2000, 2),
                         (70_000, 0, 6, 0),
                     ]);
-                    let mut desc = ClassDesc { unit_size, alignment, units_per_block, header_type, class_id: 0 };
+                    let mut desc =
+                        ClassDesc { unit_size, alignment, units_per_block, header_type, class_id: 0 };
                     let name = c"heap.alloc_class.new.desc";
                     let arg = (&raw mut desc).cast();
                     if pmemobj_ctl_set(self.pop, name.as_ptr(), arg) == 0 {
-                        let flags = class(desc.class_id as u64);
-                        pmemobj_xalloc(self.pop, null_mut(), unit_size.saturating_sub(64).max(1), 1, flags, None, null_mut());
+                        let (flags, size) =
+                            (class(desc.class_id as u64), unit_size.saturating_sub(64).max(1));
+                        pmemobj_xalloc(self.pop, null_mut(), size, 1, flags, None, null_mut());
                     }
                 }
             }

@@ -186,6 +186,8 @@ unmap_and_msync(void)
 	EQ(pmem_deep_drain(at, 0), 0);
 	EQ(pmem_unmap(at, 8192), 0);
 	EQ(pmem_unmap(at, 8192), 0);
+	if (getenv("MEMCHECK") && *getenv("MEMCHECK"))
+		return; /* what follows is a mistake of the program, and reported */
 	errno = 0;
 	EQ(pmem_msync(at, 100), -1);
 	EQ(errno, ENOMEM);

@@ -70,7 +70,7 @@ struct worker {
 
 static struct pool pools[MAX_POOLS];
 static unsigned npools, nthreads;
-static volatile int stop;
+static _Atomic int stop;
 
 #define WRONG(...) do { \
 	printf("# %s:%d: ", __FILE__, __LINE__); \

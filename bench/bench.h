@@ -64,11 +64,24 @@ die(const char *what)
 }
 
 static inline uint64_t
-nanoseconds(void)
+clock_of(clockid_t id)
 {
 	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(id, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static inline uint64_t
+nanoseconds(void)
+{
+	return clock_of(CLOCK_MONOTONIC);
+}
+
+/* Of the process: stands still while other programs have the processor. */
+static inline uint64_t
+processor_time(void)
+{
+	return clock_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static inline uint64_t

@@ -2,7 +2,7 @@
  * opening - what a pool costs before anything is done with it, and per thread.
  *
  *   opening fill POOLFILE OBJECTS      makes a pool of that many objects of 64 bytes
- *   opening open POOLFILE OBJECTS      milliseconds to open it and allocate
+ *   opening open POOLFILE OBJECTS      milliseconds of the processor to open it and allocate
  *   opening crash POOLFILE SNAPSHOTS   makes a pool and dies in a transaction
  *   opening recover POOLFILE SNAPSHOTS milliseconds to open it and look
  *   opening memory POOLFILE            volatile memory, per pool and per thread
@@ -47,15 +47,15 @@ static void
 open_and_allocate(const char *path, const char *objects)
 {
 	PMEMoid o = OID_NULL;
-	uint64_t start = nanoseconds();
+	uint64_t start = processor_time();
 
 	pop = pmemobj_open(path, "bench");
 	if (pop == NULL)
 		die(path);
-	uint64_t opened = nanoseconds();
+	uint64_t opened = processor_time();
 	if (pmemobj_alloc(pop, &o, 64, 1, NULL, NULL) != 0)
 		die("pmemobj_alloc");
-	uint64_t end = nanoseconds();
+	uint64_t end = processor_time();
 	report("open, %s objects", objects, (double)(opened - start) / 1e6, "ms");
 	report("open and first allocation, %s objects", objects, (double)(end - start) / 1e6, "ms");
 	pmemobj_free(&o);
@@ -83,10 +83,10 @@ static void
 recover(const char *path, const char *snapshots)
 {
 	size_t n = strtoul(snapshots, NULL, 0);
-	uint64_t start = nanoseconds();
+	uint64_t start = processor_time();
 
 	pop = pmemobj_open(path, "bench");
-	uint64_t end = nanoseconds();
+	uint64_t end = processor_time();
 	if (pop == NULL)
 		die(path);
 	const uint64_t *words = pmemobj_direct(pmemobj_root(pop, n * 128));
@@ -157,7 +157,7 @@ memory(const char *path)
 
 	create(path, 1UL << 30);
 	pmemobj_close(pop);
-	double heap = heap_bytes(), kib = resident();
+	double heap = heap_bytes(), kib = resident(), closed = heap;
 	pop = pmemobj_open(path, "bench");
 	if (pop == NULL)
 		die(path);
@@ -177,8 +177,9 @@ memory(const char *path)
 	heap = heap_bytes(), kib = resident();
 	pthread_barrier_wait(&measured);
 	pthread_barrier_wait(&used);
-	row("thread, malloc", (heap_bytes() - heap) / 1024 / THREADS, "KiB");
-	row("thread, resident", (resident() - kib) / THREADS, "KiB");
+	row("each of 32 threads more, malloc", (heap_bytes() - heap) / 1024 / THREADS, "KiB");
+	row("each of 32 threads more, resident", (resident() - kib) / THREADS, "KiB");
+	row("pool and 32 threads, malloc", (heap_bytes() - closed) / 1024, "KiB");
 	pthread_barrier_wait(&measured);
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(id[i], NULL);

@@ -137,7 +137,7 @@ const struct scenario copies[] = {
 	{"pmem_memmove/1m", pmem_move, 1 << 20, 300, 0, 0},
 	{"pmem_memset/8", pmem_set, 8, 300000, 0, 0},
 	{"pmem_memset/64", pmem_set, 64, 300000, 64, 0},
-	{"pmem_memset/1024", pmem_set, 1024, 100000, 0, 0},
+	{"pmem_memset/1024", pmem_set, 1024, 100000, 16, 0},
 	{"pmem_memset/4096", pmem_set, 4096, 50000, 16, 0},
 	{"pmem_memset/64k", pmem_set, 64 << 10, 5000, 0, 0},
 	{"pmem_memset/1m", pmem_set, 1 << 20, 300, 0, 0},

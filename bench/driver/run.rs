@@ -48,7 +48,15 @@ pub fn libraries() -> [String; 2] {
 pub struct Scratch(PathBuf);
 
 impl Scratch {
+    /// Removes what runs left behind that were interrupted.
     pub fn new(parent: &Path) -> Result<Scratch> {
+        for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|n| n.strip_prefix("bench.")?.parse::<u32>().ok());
+            if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
         let dir = parent.join(format!("bench.{}", std::process::id()));
         std::fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         Ok(Scratch(dir))

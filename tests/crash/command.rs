@@ -2,9 +2,14 @@
 //! docs/crash-consistency.md.
 
 mod afterlife;
+mod calls;
+mod classes;
+mod coverage;
+mod found;
 mod job;
 mod library;
 mod media;
+mod mixes;
 mod ops;
 mod pmdk;
 mod recover;

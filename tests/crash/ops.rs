@@ -3,17 +3,17 @@
 
 use pmem_rs::flush::recorder::{self, Recording};
 use pmem_rs::obj::{Oid, Pool, sync};
-use pmem_rs::pool::{CreateOptions, checksum::Sum};
+use pmem_rs::pool::CreateOptions;
 
-use crate::library;
 use crate::media::{LOCK, NO_CONTENT};
 use crate::recover::Recorded;
 use crate::rng::Rng;
 use crate::world::*;
+use crate::{calls, classes, found, library, mixes};
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 32] = [
+pub const ALL: [(&str, Scenario); 49] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -45,7 +45,24 @@ pub const ALL: [(&str, Scenario); 32] = [
     ("locks", locks),
     ("lists", library::lists),
     ("defrag", library::defrag),
-    (NOT_FOR_PMDK, library::buffers),
+    ("buffers", library::buffers),
+    ("reserved_zeros", reserved_zeros),
+    ("custom_classes", classes::custom_classes),
+    ("statistics", classes::statistics),
+    ("pattern", classes::pattern),
+    ("words", calls::words),
+    ("strings", calls::strings),
+    ("zeroed_locks", calls::zeroed_locks),
+    ("first_use", found::first_use),
+    ("fill_entry", found::fill_entry),
+    ("converted", found::converted),
+    ("unsized_heap", found::unsized_heap),
+    ("grown", found::grown),
+    ("mix_1", || mixes::mix("mix_1", 1)),
+    ("mix_2", || mixes::mix("mix_2", 2)),
+    ("mix_3", || mixes::mix("mix_3", 3)),
+    ("mix_4", || mixes::mix("mix_4", 4)),
+    ("mix_5", || mixes::mix("mix_5", 5)),
 ];
 
 /// Those that make a pool.
@@ -64,11 +81,12 @@ pub fn record(name: &str) -> Option<Recorded> {
     ALL.iter().find(|s| s.0 == name).map(|(_, scenario)| Recorded::History(scenario()))
 }
 
-/// PMDK's recovery frees the application's buffers (format 11.1).
-const NOT_FOR_PMDK: &str = "buffers";
+/// Scenarios whose pools PMDK does not recover alike, and why.
+const NOT_FOR_PMDK: &[(&str, &str)] =
+    &[("buffers", "its recovery frees the application's buffers (format 11.1)")];
 
 pub fn is_for_pmdk(name: &str) -> bool {
-    name != NOT_FOR_PMDK
+    NOT_FOR_PMDK.iter().all(|s| s.0 != name)
 }
 
 const ROOT: u64 = 4000;
@@ -118,6 +136,10 @@ fn root() -> History {
             true
         };
         p.root(900, Some(&mut ctor)).unwrap();
+    });
+    w.step("growth to the size of the block", |p| {
+        let root = p.root(900, None).unwrap();
+        p.root(p.usable_size(root.off), None).unwrap();
     });
     w.step("growth", |p| {
         p.root(5000, None).unwrap();
@@ -425,16 +447,6 @@ fn tx_stale_log() -> History {
     w.finish("tx_stale_log")
 }
 
-/// An undo entry of generation `gen_num` that would set a word.
-fn forged_entry(gen_num: u64, target: u64, value: u64) -> [u64; 8] {
-    let mut entry = [6 << 61 | target, 0, 8, value, 0, 0, 0, 0];
-    let mut sum = Sum::default();
-    entry.iter().for_each(|&w| sum.add_u64(w));
-    sum.add_u64(gen_num);
-    entry[1] = sum.value();
-    entry
-}
-
 /// Saved data that looks like an entry of a later transaction, right where that
 /// one's log ends: in the lane's log, and in an extension behind a snapshot that
 /// is split.
@@ -452,7 +464,7 @@ fn tx_forged_log() -> History {
     // For a log that ends at 64, and one that ends at 128 of the extension.
     let forge = |p: &Pool, gen_num| {
         for place in [64 - 24, IN_LANE + 128 - 24] {
-            let entry = forged_entry(gen_num, target, 0xeeee);
+            let entry = found::entry(6, target, 8, &[0xeeee], gen_num);
             // SAFETY: inside the root.
             unsafe { at(p, root + place).cast::<[u64; 8]>().write_unaligned(entry) };
         }
@@ -709,6 +721,23 @@ fn reserved() -> History {
     w.step("allocate behind it", |p| alloc(p, slot(p, root), HUGE, 2));
     w.step("cancel", |p| p.cancel(&acts));
     w.finish("reserved")
+}
+
+/// A reservation promises durable zeros.
+fn reserved_zeros() -> History {
+    let (mut w, root) = world(8);
+    (0..4).for_each(|i| alloc(w.pool(), slot(w.pool(), root + 16 * i), 300, i));
+    (0..4).for_each(|i| free(w.pool(), slot(w.pool(), root + 16 * i)));
+    w.record();
+    for i in 0..2 {
+        w.step("reserve and publish", |p| {
+            let mut req = request(300, i);
+            req.zero = true;
+            let (oid, act) = p.reserve(req, None).unwrap();
+            do_publish(p, &[act, p.set_value(at(p, root + 8).cast(), oid.off)]);
+        });
+    }
+    w.finish("reserved_zeros")
 }
 
 /// Two threads, two lanes, one word of a bitmap.

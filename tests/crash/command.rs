@@ -16,6 +16,7 @@ mod recover;
 mod rng;
 mod run;
 mod states;
+mod transactions;
 mod world;
 
 use std::path::PathBuf;

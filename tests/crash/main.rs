@@ -15,6 +15,7 @@ mod recover;
 mod rng;
 mod seeds;
 mod states;
+mod transactions;
 mod world;
 
 use pmdk::Pmdk;

@@ -253,7 +253,11 @@ impl Afterlife<'_> {
 
     fn judge(&self) -> Result<(), String> {
         let b = world::bytes(self.pool);
-        let after = media::logical(b)?;
+        let heap = media::heap(b)?;
+        if !self.own.is_empty() && heap.chunks != media::fitting_chunks(b) {
+            return Err(format!("zone of {} chunks, {} fit", heap.chunks, media::fitting_chunks(b)));
+        }
+        let after = media::logical_of(b, &heap)?;
         let mut rest = after.clone();
         rest.objects.retain(|off, _| !self.own.contains_key(off) && !self.elements.contains(off));
         if root_bytes(self.pool, self.before) != self.root {

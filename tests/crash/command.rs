@@ -2,9 +2,14 @@
 //! docs/crash-consistency.md.
 
 mod afterlife;
+mod calls;
+mod classes;
+mod coverage;
+mod found;
 mod job;
 mod library;
 mod media;
+mod mixes;
 mod ops;
 mod ops_more;
 mod pmdk;
@@ -12,6 +17,7 @@ mod recover;
 mod rng;
 mod run;
 mod states;
+mod transactions;
 mod world;
 
 use std::path::PathBuf;

@@ -2,8 +2,12 @@
 //! each subset of lines, recovered, and judged. See docs/crash-consistency.md.
 
 mod afterlife;
+mod calls;
+mod classes;
+mod found;
 mod library;
 mod media;
+mod mixes;
 mod mutants;
 mod ops;
 mod ops_more;
@@ -12,6 +16,7 @@ mod recover;
 mod rng;
 mod seeds;
 mod states;
+mod transactions;
 mod world;
 
 use pmdk::Pmdk;

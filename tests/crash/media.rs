@@ -61,6 +61,11 @@ pub struct Heap {
     pub chunks: u64,
 }
 
+/// Chunks of a one-zone heap of this size.
+pub fn fitting_chunks(b: &[u8]) -> u64 {
+    (u64_at(b, 0x1820) - 0x400 - 0x8_0000) / CHUNK
+}
+
 /// All blocks of a one-zone heap. An error is a heap that is not sound.
 pub fn heap(b: &[u8]) -> Result<Heap, String> {
     let mut found = Heap::default();
@@ -69,8 +74,9 @@ pub fn heap(b: &[u8]) -> Result<Heap, String> {
         return Ok(found);
     }
     let chunks = zone >> 32;
-    let fit = (u64_at(b, 0x1820) - 0x400 - 0x8_0000) / CHUNK;
-    if zone as u32 != 0xC3F0_A2D2 || chunks != fit {
+    let fit = fitting_chunks(b);
+    // Fewer: a growth that a crash interrupted (4.9).
+    if zone as u32 != 0xC3F0_A2D2 || chunks > fit {
         return Err(format!("zone header {zone:#x}, {fit} chunks fit"));
     }
     found.chunks = chunks;
@@ -119,13 +125,19 @@ pub fn run_geometry(chunk: u64, chunks: u64, flags: u64, unit: u64, alignment: u
     let bytes =
         if flags & 8 != 0 { 8 * (((content / unit).div_ceil(64) + 2).next_multiple_of(8) - 2) } else { 304 };
     let units = (content - bytes) / unit - (alignment != 0) as u64;
-    (bytes, units, CHUNK0 + chunk * CHUNK + 16 + bytes)
+    let mut first = CHUNK0 + chunk * CHUNK + 16 + bytes;
+    if flags & 4 != 0 {
+        let header = [64, 16, 0, 16][flags as usize & 3];
+        first = (first + header).next_multiple_of(alignment) - header;
+    }
+    (bytes, units, first)
 }
 
 fn run(b: &[u8], c: u64, chunks: u64, flags: u64, objects: &mut Vec<Object>) -> Result<(), String> {
     let start = CHUNK0 + c * CHUNK;
     let (unit, alignment) = (u64_at(b, start), u64_at(b, start + 8));
-    if unit == 0 || unit > chunks * CHUNK || flags != 9 || alignment != 0 {
+    let sound = [8, 9, 10, 12, 13, 14].contains(&flags) && (flags & 4 != 0) == alignment.is_power_of_two();
+    if unit == 0 || unit > chunks * CHUNK || !sound {
         return Err(format!("run at chunk {c}: unit {unit}, alignment {alignment}, flags {flags}"));
     }
     for i in 1..chunks {
@@ -146,7 +158,11 @@ fn run(b: &[u8], c: u64, chunks: u64, flags: u64, objects: &mut Vec<Object>) -> 
             continue;
         }
         let at = first + k * unit;
-        let real = u64_at(b, at) & ((1 << 48) - 1);
+        let real = match flags & 3 {
+            0 => u64_at(b, at + 8),
+            2 => unit,
+            _ => u64_at(b, at) & ((1 << 48) - 1),
+        };
         let n = real / unit;
         if n == 0 || !real.is_multiple_of(unit) || k % 64 + n > 64 || k + n > units {
             return Err(format!("run at chunk {c}: unit {k} of {unit} bytes has an object of {real}"));

@@ -3,18 +3,17 @@
 
 use pmem_rs::flush::recorder::{self, Recording};
 use pmem_rs::obj::{Oid, Pool, sync};
-use pmem_rs::pool::{CreateOptions, checksum::Sum};
+use pmem_rs::pool::CreateOptions;
 
-use crate::library;
 use crate::media::{LOCK, NO_CONTENT};
 use crate::ops_more;
 use crate::recover::Recorded;
-use crate::rng::Rng;
 use crate::world::*;
+use crate::{calls, classes, found, library, mixes, transactions};
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 42] = [
+pub const ALL: [(&str, Scenario); 58] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -27,16 +26,16 @@ pub const ALL: [(&str, Scenario); 42] = [
     ("publish_many", publish_many),
     ("publish_exact", publish_exact),
     ("cancel", cancel),
-    ("tx_snapshots", tx_snapshots),
-    ("tx_many_snapshots", tx_many_snapshots),
-    ("tx_large_snapshots", tx_large_snapshots),
-    ("tx_stale_log", tx_stale_log),
-    ("tx_forged_log", tx_forged_log),
-    ("tx_objects", tx_objects),
-    ("tx_many_objects", tx_many_objects),
-    ("tx_huge", tx_huge),
-    ("tx_abort", tx_abort),
-    ("tx_nested", tx_nested),
+    ("tx_snapshots", transactions::tx_snapshots),
+    ("tx_many_snapshots", transactions::tx_many_snapshots),
+    ("tx_large_snapshots", transactions::tx_large_snapshots),
+    ("tx_stale_log", transactions::tx_stale_log),
+    ("tx_forged_log", transactions::tx_forged_log),
+    ("tx_objects", transactions::tx_objects),
+    ("tx_many_objects", transactions::tx_many_objects),
+    ("tx_huge", transactions::tx_huge),
+    ("tx_abort", transactions::tx_abort),
+    ("tx_nested", transactions::tx_nested),
     ("reopen", reopen),
     ("reused_chunk", reused_chunk),
     ("merged_chunks", merged_chunks),
@@ -55,8 +54,24 @@ pub const ALL: [(&str, Scenario); 42] = [
     ("whole_zone", ops_more::whole_zone),
     ("custom_root", ops_more::custom_root),
     ("custom_defrag", ops_more::custom_defrag),
-    ("converted", ops_more::converted),
-    (NOT_FOR_PMDK, library::buffers),
+    ("buffers", library::buffers),
+    ("reserved_zeros", reserved_zeros),
+    ("custom_classes", classes::custom_classes),
+    ("statistics", classes::statistics),
+    ("pattern", classes::pattern),
+    ("words", calls::words),
+    ("strings", calls::strings),
+    ("zeroed_locks", calls::zeroed_locks),
+    ("first_use", found::first_use),
+    ("fill_entry", found::fill_entry),
+    ("converted", found::converted),
+    ("unsized_heap", found::unsized_heap),
+    ("grown", found::grown),
+    ("mix_1", || mixes::mix("mix_1", 1)),
+    ("mix_2", || mixes::mix("mix_2", 2)),
+    ("mix_3", || mixes::mix("mix_3", 3)),
+    ("mix_4", || mixes::mix("mix_4", 4)),
+    ("mix_5", || mixes::mix("mix_5", 5)),
 ];
 
 /// Those that make a pool.
@@ -75,11 +90,12 @@ pub fn record(name: &str) -> Option<Recorded> {
     ALL.iter().find(|s| s.0 == name).map(|(_, scenario)| Recorded::History(scenario()))
 }
 
-/// PMDK's recovery frees the application's buffers (format 11.1).
-const NOT_FOR_PMDK: &str = "buffers";
+/// Scenarios whose pools PMDK does not recover alike, and why.
+const NOT_FOR_PMDK: &[(&str, &str)] =
+    &[("buffers", "its recovery frees the application's buffers (format 11.1)")];
 
 pub fn is_for_pmdk(name: &str) -> bool {
-    name != NOT_FOR_PMDK
+    NOT_FOR_PMDK.iter().all(|s| s.0 != name)
 }
 
 const ROOT: u64 = 4000;
@@ -129,6 +145,10 @@ fn root() -> History {
             true
         };
         p.root(900, Some(&mut ctor)).unwrap();
+    });
+    w.step("growth to the size of the block", |p| {
+        let root = p.root(900, None).unwrap();
+        p.root(p.usable_size(root.off), None).unwrap();
     });
     w.step("growth", |p| {
         p.root(5000, None).unwrap();
@@ -231,6 +251,7 @@ fn realloc() -> History {
     w.finish("realloc")
 }
 
+/// Bytes that need chunks of their own.
 pub const HUGE: u64 = 2_700_000;
 
 fn huge() -> History {
@@ -372,274 +393,6 @@ pub fn cancel() -> History {
     w.finish("cancel")
 }
 
-fn tx_snapshots() -> History {
-    let (mut w, root) = world(8);
-    w.record();
-    w.step("empty", |p| in_tx(p, || {}));
-    w.step("one", |p| in_tx(p, || overwrite(p, root + 64, 100, 0xab)));
-    w.step("a few, unaligned", |p| {
-        in_tx(p, || {
-            for i in 0..5 {
-                overwrite(p, root + 1 + 300 * i, 13 + 40 * i, i as u8 + 1);
-            }
-        })
-    });
-    w.step("overlapping", |p| {
-        in_tx(p, || {
-            overwrite(p, root + 100, 100, 1);
-            overwrite(p, root + 300, 100, 2);
-            overwrite(p, root + 50, 400, 3);
-            overwrite(p, root + 100, 100, 4);
-        })
-    });
-    w.step("again", |p| in_tx(p, || overwrite(p, root, 1900, 0x55)));
-    w.step("shorter", |p| in_tx(p, || overwrite(p, root, 24, 0x66)));
-    w.finish("tx_snapshots")
-}
-
-fn tx_many_snapshots() -> History {
-    let (mut w, root) = world(8);
-    w.record();
-    for (round, n) in [130u64, 60].into_iter().enumerate() {
-        w.step(&format!("{n} snapshots"), |p| {
-            in_tx(p, || (0..n).for_each(|i| overwrite(p, root + 30 * i, 9, round as u8 + i as u8)))
-        });
-    }
-    w.finish("tx_many_snapshots")
-}
-
-fn tx_large_snapshots() -> History {
-    let mut w = World::new(16);
-    let root = w.pool().root(100_000, None).unwrap().off;
-    w.record();
-    w.step("into an extension", |p| in_tx(p, || overwrite(p, root, 3000, 1)));
-    w.step("fills the lane's log", |p| in_tx(p, || overwrite(p, root, 2024, 2)));
-    w.step("three extensions", |p| in_tx(p, || overwrite(p, root, 99_000, 3)));
-    w.step("small again", |p| in_tx(p, || overwrite(p, root + 10, 20, 4)));
-    w.finish("tx_large_snapshots")
-}
-
-/// Old entries behind the new ones, at positions where they could pass for
-/// entries, in the lane's log and in an extension.
-fn tx_stale_log() -> History {
-    let mut w = World::new(8);
-    let root = w.pool().root(20_000, None).unwrap().off;
-    w.record();
-    let mut rng = Rng::new(11);
-    for round in 0..5u64 {
-        let n = 1 + rng.below(45);
-        let len = 8 + 40 * rng.below(4);
-        w.step(&format!("{n} of {len} bytes"), |p| {
-            in_tx(p, || (0..n).for_each(|i| overwrite(p, root + 300 * i, len, (round * 16 + i) as u8)))
-        });
-    }
-    w.finish("tx_stale_log")
-}
-
-/// An undo entry of generation `gen_num` that would set a word.
-fn forged_entry(gen_num: u64, target: u64, value: u64) -> [u64; 8] {
-    let mut entry = [6 << 61 | target, 0, 8, value, 0, 0, 0, 0];
-    let mut sum = Sum::default();
-    entry.iter().for_each(|&w| sum.add_u64(w));
-    sum.add_u64(gen_num);
-    entry[1] = sum.value();
-    entry
-}
-
-/// Saved data that looks like an entry of a later transaction, right where that
-/// one's log ends: in the lane's log, and in an extension behind a snapshot that
-/// is split.
-fn tx_forged_log() -> History {
-    const LANE_0: u64 = 0x2000;
-    const GEN_NUM: u64 = LANE_0 + 0x3c0 + 24;
-    const LEN: u64 = 6000;
-    /// Data bytes of an entry that fills the lane's log.
-    const IN_LANE: u64 = 2048 - 24;
-    let mut w = World::new(8);
-    let root = w.pool().root(20_000, None).unwrap().off;
-    // SAFETY: a word of the lanes.
-    let gen_num = unsafe { at(w.pool(), GEN_NUM).cast::<u64>().read() };
-    let target = root + 15_000;
-    // For a log that ends at 64, and one that ends at 128 of the extension.
-    let forge = |p: &Pool, gen_num| {
-        for place in [64 - 24, IN_LANE + 128 - 24] {
-            let entry = forged_entry(gen_num, target, 0xeeee);
-            // SAFETY: inside the root.
-            unsafe { at(p, root + place).cast::<[u64; 8]>().write_unaligned(entry) };
-        }
-    };
-    forge(w.pool(), gen_num + 1);
-    persist(w.pool(), at(w.pool(), root), LEN);
-    w.record();
-    w.step("entries in saved data", |p| {
-        in_tx(p, || {
-            tx().add_range(root, LEN, SNAPSHOT).unwrap();
-            forge(p, gen_num + 3);
-        })
-    });
-    w.step("a short log", |p| in_tx(p, || overwrite(p, root + 10_000, 8, 1)));
-    w.step("other entries in saved data", |p| in_tx(p, || overwrite(p, root, LEN, 2)));
-    w.step("a log that is split", |p| in_tx(p, || overwrite(p, root + 7000, IN_LANE + 100, 3)));
-    // SAFETY: as above.
-    assert_eq!(unsafe { at(w.pool(), GEN_NUM).cast::<u64>().read() }, gen_num + 4, "lane 0 was used");
-    w.finish("tx_forged_log")
-}
-
-pub fn tx_objects() -> History {
-    let (mut w, root) = world(16);
-    w.record();
-    w.step("alloc", |p| {
-        in_tx(p, || {
-            tx_alloc(p, root, 100, 1);
-        })
-    });
-    w.step("alloc, free, overwrite", |p| {
-        in_tx(p, || {
-            tx_alloc(p, root + 16, 300, 2);
-            tx_free(p, root);
-            tx_alloc(p, root + 32, 2000, 3);
-            overwrite(p, root + 100, 100, 9);
-        })
-    });
-    w.step("alloc and free the same", |p| {
-        in_tx(p, || {
-            let a = tx_alloc(p, root + 48, 112, 4);
-            tx_alloc(p, root + 64, 112, 5);
-            tx().free(a).unwrap();
-            tx_alloc(p, root + 48, 110, 6);
-        })
-    });
-    w.step("realloc", |p| {
-        in_tx(p, || {
-            // SAFETY: an id in the root.
-            let old = unsafe { (*slot(p, root + 16)).off };
-            let off = tx().realloc(old, &request(5000, 7)).unwrap();
-            fill(at(p, off), 5000, 7);
-            tx_set(p, root + 16, Oid { pool_uuid_lo: p.uuid_lo(), off });
-        })
-    });
-    w.step("zalloc", |p| {
-        in_tx(p, || {
-            let mut req = request(900, 8);
-            req.zero = true;
-            let off = tx().alloc(&req, true).unwrap();
-            tx_set(p, root + 80, Oid { pool_uuid_lo: p.uuid_lo(), off });
-        })
-    });
-    w.step("only free", |p| {
-        // SAFETY: an id in the root.
-        let off = unsafe { (*slot(p, root + 80)).off };
-        in_tx(p, || tx().free(off).unwrap())
-    });
-    w.finish("tx_objects")
-}
-
-fn tx_many_objects() -> History {
-    let (mut w, root) = world(8);
-    w.record();
-    w.step("70 objects", |p| {
-        in_tx(p, || {
-            for i in 0..70 {
-                tx_alloc(p, root + 16 * i, 20 + 30 * (i % 9), i + 1);
-            }
-        })
-    });
-    w.step("frees half, allocates", |p| {
-        in_tx(p, || {
-            for i in 0..35 {
-                tx_free(p, root + 32 * i);
-            }
-            for i in 0..20 {
-                tx_alloc(p, root + 32 * i, 400, i + 100);
-            }
-        })
-    });
-    w.finish("tx_many_objects")
-}
-
-fn tx_huge() -> History {
-    let (mut w, root) = world(16);
-    w.record();
-    w.step("zalloc", |p| {
-        in_tx(p, || {
-            let mut req = request(HUGE, 1);
-            req.zero = true;
-            let off = tx().alloc(&req, true).unwrap();
-            tx_set(p, root, Oid { pool_uuid_lo: p.uuid_lo(), off });
-        })
-    });
-    w.step("alloc and free", |p| {
-        in_tx(p, || {
-            tx_alloc(p, root + 16, HUGE, 2);
-            tx_free(p, root);
-        })
-    });
-    w.finish("tx_huge")
-}
-
-fn tx_abort() -> History {
-    let (mut w, root) = world(16);
-    alloc(w.pool(), slot(w.pool(), root), 100, 1);
-    w.record();
-    let aborted = |p: &'static Pool, f: &dyn Fn()| {
-        tx().begin(p.target(), None).unwrap();
-        f();
-        abort();
-    };
-    w.step("snapshots", |p| {
-        aborted(p, &|| (0..40).for_each(|i| overwrite(p, root + 200 + 50 * i, 30, 0xee)))
-    });
-    w.step("large snapshot", |p| aborted(p, &|| overwrite(p, root + 16, 3900, 0xdd)));
-    w.step("objects", |p| {
-        aborted(p, &|| {
-            tx_alloc(p, root + 16, 100, 2);
-            tx().alloc(&request(HUGE, 3), true).unwrap();
-            tx_free(p, root);
-        })
-    });
-    w.step("snapshots once more", |p| {
-        aborted(p, &|| (0..40).for_each(|i| overwrite(p, root + 200 + 50 * i, 30, 0xcc)))
-    });
-    w.step("words that had a snapshot", |p| {
-        let set = |i: u64| p.set_value(at(p, root + 200 + 8 * i).cast(), 5);
-        do_publish(p, &(0..8).map(set).collect::<Vec<_>>());
-    });
-    w.step("commits after that", |p| {
-        in_tx(p, || {
-            overwrite(p, root + 300, 100, 0x11);
-            tx_free(p, root);
-        })
-    });
-    w.finish("tx_abort")
-}
-
-fn tx_nested() -> History {
-    let (mut w, root) = world(8);
-    w.record();
-    w.step("inner levels commit", |p| {
-        in_tx(p, || {
-            overwrite(p, root + 64, 50, 1);
-            in_tx(p, || {
-                tx_alloc(p, root, 100, 1);
-                in_tx(p, || overwrite(p, root + 200, 300, 2));
-            });
-            overwrite(p, root + 90, 60, 3);
-        })
-    });
-    w.step("atomic calls inside", |p| {
-        in_tx(p, || overwrite(p, root + 64, 50, 4));
-    });
-    w.step("inner level aborts", |p| {
-        tx().begin(p.target(), None).unwrap();
-        overwrite(p, root + 64, 500, 5);
-        tx().begin(p.target(), None).unwrap();
-        tx_alloc(p, root + 16, 100, 2);
-        abort();
-        abort();
-    });
-    w.finish("tx_nested")
-}
-
 /// Opens of a pool with something to do: the extension that a clean close
 /// leaves linked, chunks to merge.
 fn reopen() -> History {
@@ -720,6 +473,23 @@ fn reserved() -> History {
     w.step("allocate behind it", |p| alloc(p, slot(p, root), HUGE, 2));
     w.step("cancel", |p| p.cancel(&acts));
     w.finish("reserved")
+}
+
+/// A reservation promises durable zeros.
+fn reserved_zeros() -> History {
+    let (mut w, root) = world(8);
+    (0..4).for_each(|i| alloc(w.pool(), slot(w.pool(), root + 16 * i), 300, i));
+    (0..4).for_each(|i| free(w.pool(), slot(w.pool(), root + 16 * i)));
+    w.record();
+    for i in 0..2 {
+        w.step("reserve and publish", |p| {
+            let mut req = request(300, i);
+            req.zero = true;
+            let (oid, act) = p.reserve(req, None).unwrap();
+            do_publish(p, &[act, p.set_value(at(p, root + 8).cast(), oid.off)]);
+        });
+    }
+    w.finish("reserved_zeros")
 }
 
 /// Two threads, two lanes, one word of a bitmap.

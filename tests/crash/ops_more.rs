@@ -205,19 +205,3 @@ pub fn custom_defrag() -> History {
     });
     w.finish("custom_defrag")
 }
-
-/// A pool as the conversion utility leaves it: lanes all zero, a flag. A few
-/// lanes show as much as all would.
-pub fn converted() -> History {
-    let (mut w, root) = world(8);
-    close(w.pool.take().unwrap());
-    let mut image = std::fs::read(w.file.path()).unwrap();
-    image[media::LANES as usize..(media::LANES + 3 * media::LANE) as usize].fill(0);
-    put_u64(&mut image, 0x1818, 1);
-    w.file.write(&image);
-    let private = OpenOptions { private: true };
-    w.pool = Some(unlocked(|| Pool::open_with(&w.file.0, None, private)).unwrap());
-    w.record();
-    w.step("commit", |p| in_tx(p, || overwrite(p, root, 1000, 1)));
-    w.finish("converted")
-}

@@ -337,6 +337,9 @@ impl Judge {
         };
         let told = |id, e| format!("crash in recovery {name}:{first}:{id}: {e}");
         if let Some((id, show)) = only {
+            if id.fence >= r.fences.len() {
+                return Err(format!("the recovery has {} fences", r.fences.len()));
+            }
             return states::one(&r, id, base.bytes(), |stop, choice, image| {
                 show(stop, choice, image);
                 judge(stop.fence).map_err(|e| told(id, e))

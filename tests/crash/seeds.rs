@@ -7,10 +7,10 @@ use pmem_rs::flush::{Domain, MemFlags, recorder};
 use pmem_rs::obj::{Oid, Pool};
 
 use crate::media::{self, CHUNK, CHUNK0, ZONE, put_u64, u64_at};
-use crate::ops;
 use crate::recover::Judge;
 use crate::states::Budget;
 use crate::world::*;
+use crate::{ops, transactions};
 
 fn survives(history: History) {
     if let Err(e) = Judge::new(Budget { per_fence: 6 }, 30).history(&history) {
@@ -137,7 +137,7 @@ fn seed_05_lost_footers() {
 /// Red: `commit_blocks` adds the size of allocations to the word.
 #[test]
 fn seed_06_statistics() {
-    let h = ops::tx_objects();
+    let h = transactions::tx_objects();
     let mut image = h.recording.initial.clone();
     crate::states::each(&h.recording, Budget { per_fence: 6 }, &mut image, |_, _, image| {
         assert_eq!(u64_at(image, 0x1828), 0);

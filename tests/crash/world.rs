@@ -183,7 +183,15 @@ impl World {
 
     /// Closes the pool and opens it again under the recorder.
     pub fn record(&mut self) {
+        self.record_edited(|_| ());
+    }
+
+    /// As [`World::record`], with a change of the file in between.
+    pub fn record_edited(&mut self, edit: impl FnOnce(&mut Vec<u8>)) {
         close(self.pool.take().expect("open"));
+        let mut image = std::fs::read(self.file.path()).unwrap();
+        edit(&mut image);
+        self.file.write(&image);
         recorder::arm();
         self.pool = Some(unlocked(|| Pool::open(&self.file.0, None)).unwrap());
         self.note("open");

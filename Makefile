@@ -16,7 +16,7 @@ ARCHIVE := target/release/libpmem_rs.a
 OUT := target/lib
 SOURCES := $(shell find src -name '*.rs' -o -name '*.c') Cargo.toml build.rs
 
-.PHONY: all headers check-headers pmdk install uninstall check demo clean
+.PHONY: all headers check-headers pmdk install uninstall check mutants demo clean
 
 all: $(LIBS:%=$(OUT)/lib%.so)
 
@@ -87,8 +87,15 @@ clean:
 check: all
 	tools/check-abi --complete $(OUT)
 	$(CARGO) test --features recorder
+	tools/check-no-mutants "$$(ls -t target/debug/deps/crash-*[0-9a-f] | head -1)" $(LIBS:%=$(OUT)/lib%.so.1) $(ARCHIVE)
 	capi-tests/run
 	tools/status-table --check
+
+# All mutants, for most of an hour; one that was interrupted goes on.
+mutants:
+	CRASH_MUTANTS=all CRASH_RESULTS=$(CURDIR)/target/mutants.tsv CRASH_TABLE=$(CURDIR)/docs/mutants.md \
+		$(CARGO) test --features recorder --test crash mutants_are_noticed -- --nocapture
+	rm target/mutants.tsv
 
 demo: all
 	capi-tests/demo.sh

@@ -10,6 +10,8 @@ use crate::ops;
 use crate::recover::Judge;
 use crate::states::Budget;
 
+/// What only recoveries pass.
+pub const RECOVERY: &str = "src/ulog/recover.rs";
 /// Scenarios whose recoveries are recorded too.
 const RECOVERED: [&str; 5] =
     ["publish_many", "tx_snapshots", "tx_large_snapshots", "tx_objects", "second_lane"];
@@ -65,14 +67,12 @@ fn source(site: &Site, before: usize) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+fn is_at(u: &Excuse, site: &Site) -> bool {
+    u.1 == site.0 && site.1.file() == u.2 && source(site, u.3.lines().count() - 1) == u.3
+}
+
 fn excuse(fault: Fault, site: &Site) -> Option<&'static str> {
-    let is = |u: &&Excuse| {
-        u.0.contains(&fault)
-            && u.1 == site.0
-            && site.1.file() == u.2
-            && source(site, u.3.lines().count() - 1) == u.3
-    };
-    UNNOTICED.iter().find(is).map(|u| u.4)
+    UNNOTICED.iter().find(|u| u.0.contains(&fault) && is_at(u, site)).map(|u| u.4)
 }
 
 /// Who passes a site.
@@ -107,13 +107,17 @@ fn sites_of_recovery() -> BTreeSet<Site> {
     for (_, scenario) in ops::ALL.into_iter().filter(|s| RECOVERED.contains(&s.0)) {
         judge.history(&scenario()).expect("sound without mutation");
     }
-    judge.sites.retain(|s| s.1.file().ends_with("recover.rs"));
+    judge.sites.retain(|s| s.1.file().ends_with(RECOVERY));
     judge.sites
 }
 
 pub fn mutants() -> Vec<Mutant> {
     let mut all = Vec::new();
-    for (site, mut passed) in sites() {
+    let sites = sites();
+    for u in UNNOTICED {
+        assert!(sites.keys().any(|s| is_at(u, s)), "no site any more: {u:?}");
+    }
+    for (site, mut passed) in sites {
         passed.by.sort_unstable(); // short ones first
         let scenarios: Vec<_> = passed.by.iter().map(|b| b.1).collect();
         for (fault, text) in FAULTS {

@@ -12,7 +12,7 @@ use crate::world::*;
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 42] = [
+pub const ALL: [(&str, Scenario); 43] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -51,9 +51,10 @@ pub const ALL: [(&str, Scenario); 42] = [
     ("tx_publish", ops_more::tx_publish),
     ("second_lane", ops_more::second_lane),
     ("whole_zone", ops_more::whole_zone),
-    ("custom_root", ops_more::custom_root),
+    ("custom_class", ops_more::custom_class),
     ("custom_defrag", ops_more::custom_defrag),
     ("converted", ops_more::converted),
+    ("wide_run", ops_more::wide_run),
     (NOT_FOR_PMDK, library::buffers),
 ];
 
@@ -74,7 +75,7 @@ pub fn world(mib: u64) -> (World, u64) {
 pub fn create(used: bool) -> Recording {
     let file = Scratch::new("create");
     if used {
-        let mut old = vec![0xb5; 8 << 20];
+        let mut old = vec![0xb4; 8 << 20];
         old[..4096].fill(0);
         file.write(&old);
     }
@@ -86,7 +87,9 @@ pub fn create(used: bool) -> Recording {
         allocate: true,
         identity: None,
     };
-    close(Pool::create_with(&file.0, b"crash", &options).unwrap());
+    let pool = Pool::create_with(&file.0, b"crash", &options).unwrap();
+    recorder::mark(1); // from here on it is a pool
+    close(pool);
     recorder::finish().unwrap()
 }
 
@@ -642,7 +645,7 @@ const FIRSTS: [u64; 8] = [112, 304, 432, 688, 1072, 1200, 176, 1456];
 /// The same of three chunks.
 const THREE_CHUNKS: u64 = 3760;
 
-fn fill_runs(p: &Pool, root: u64, n: usize) {
+pub fn fill_runs(p: &Pool, root: u64, n: usize) {
     for (i, size) in FIRSTS.into_iter().take(n).enumerate() {
         alloc(p, slot(p, root + 16 * i as u64), size, size);
     }

@@ -6,7 +6,7 @@ use pmem_rs::pool::OpenOptions;
 use pmem_rs::tx::AddRange;
 
 use crate::media::{self, NO_CONTENT, ZONE, put_u64, u64_at};
-use crate::ops::{HUGE, do_publish, world};
+use crate::ops::{HUGE, do_publish, fill_runs, world};
 use crate::world::*;
 
 /// The first use of a zone.
@@ -145,20 +145,47 @@ fn add_class(p: &'static Pool, unit: u64) -> u16 {
     p.target().heap.add_class(None, &info).unwrap().0 as u16
 }
 
-/// A root whose header is the only thing in its line.
-pub fn custom_root() -> History {
+/// Root and objects in used memory, whose headers end a line and whose data
+/// starts one.
+pub fn custom_class() -> History {
     const UNIT: u64 = 240;
+    const SIZE: u64 = UNIT - 16;
+    const LARGE: u64 = 432;
     let mut w = World::new(8);
+    let (mut used, mut moved) = ([Oid::NULL; 12], Oid::NULL);
+    add_class(w.pool(), UNIT);
+    add_class(w.pool(), LARGE);
+    used.iter_mut().zip(0..).for_each(|(oid, i)| alloc(w.pool(), oid, SIZE, i));
+    used.iter_mut().for_each(|oid| free(w.pool(), oid));
+    used.iter_mut().for_each(|oid| alloc(w.pool(), oid, LARGE - 16, 3));
+    used.iter_mut().for_each(|oid| free(w.pool(), oid));
+    alloc(w.pool(), &mut moved, 100, 50);
     w.record();
-    w.step("class", |p| {
+    let fillers = |p: &'static Pool, n| (0..n).for_each(|_| alloc(p, std::ptr::null_mut(), SIZE, 7));
+    let starts_line = |off: u64| assert_eq!(off % 64, 0, "its header ends a line");
+    w.step("classes", |p| {
         add_class(p, UNIT);
+        add_class(p, LARGE);
     });
-    w.step("object", |p| alloc(p, std::ptr::null_mut(), UNIT - 16, 1));
-    w.step("root", |p| {
-        let oid = p.root(UNIT - 16, None).unwrap();
-        assert_eq!(oid.off % 64, 0, "its header ends a line");
+    w.step("object", |p| fillers(p, 1));
+    w.step("root", |p| starts_line(p.root(SIZE, None).unwrap().off));
+    (0..3).for_each(|_| w.step("object", |p| fillers(p, 1)));
+    w.step("zalloc", |p| {
+        let mut oid = Oid::NULL;
+        let req = Request { zero: true, ..request(SIZE, 8) };
+        // SAFETY: an id in volatile memory.
+        unsafe { p.alloc(&mut oid, req, None) }.unwrap();
+        starts_line(oid.off);
     });
-    w.finish("custom_root")
+    (0..3).for_each(|_| w.step("object", |p| fillers(p, 1)));
+    w.step("realloc", |p| {
+        // SAFETY: an id in volatile memory.
+        unsafe { p.realloc(&mut moved, SIZE, 9, false) }.unwrap();
+        starts_line(moved.off);
+    });
+    w.step("object", |p| alloc(p, std::ptr::null_mut(), LARGE - 16, 7));
+    w.step("root grows", |p| starts_line(p.root(LARGE - 16, None).unwrap().off));
+    w.finish("custom_class")
 }
 
 /// Objects that move, of the same kind.
@@ -179,7 +206,7 @@ pub fn custom_defrag() -> History {
         // SAFETY: an id in volatile memory.
         unsafe { p.alloc(oid, req, Some(&mut ctor)) }.unwrap();
     }
-    let keep = |i: usize| if i < units as usize { i % 2 == 0 } else { i % 16 == 3 };
+    let keep = |i: usize| if i < units as usize { i.is_multiple_of(2) } else { i % 16 == 3 };
     let mut ids = Vec::new();
     for (i, oid) in all.iter_mut().enumerate() {
         if keep(i) {
@@ -220,4 +247,19 @@ pub fn converted() -> History {
     w.record();
     w.step("commit", |p| in_tx(p, || overwrite(p, root, 1000, 1)));
     w.finish("converted")
+}
+
+/// A run of so many chunks that their headers take several lines, the first of
+/// which is not that of the run's own header.
+pub fn wide_run() -> History {
+    const FIRST: u64 = 7;
+    let (mut w, root) = world(16);
+    fill_runs(w.pool(), root, 6);
+    w.record();
+    w.step("alloc", |p| {
+        alloc(p, slot(p, root + 160), 200_000, 1);
+        let header = u64_at(bytes(p), ZONE + 64 + 8 * FIRST);
+        assert!(header as u16 == 4 && header >> 32 > 9, "{header:x}");
+    });
+    w.finish("wide_run")
 }

@@ -101,7 +101,7 @@ impl<'a> Judge<'a> {
                     world::close(pool);
                     r
                 }
-                Err(Error::File(_) | Error::Heap(_)) if stop.site.is_some() => {
+                Err(Error::File(_) | Error::Heap(_)) if stop.mark == 0 => {
                     no_pools += 1;
                     Ok(())
                 }

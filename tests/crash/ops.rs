@@ -5,7 +5,7 @@ use pmem_rs::obj::{Oid, Pool, sync};
 use pmem_rs::pool::{CreateOptions, checksum::Sum};
 
 use crate::library;
-use crate::media::{LOCK, NO_CONTENT};
+use crate::media::{self, LOCK, NO_CONTENT};
 use crate::ops_more;
 use crate::rng::Rng;
 use crate::world::*;
@@ -77,6 +77,11 @@ pub fn create(used: bool) -> Recording {
     if used {
         let mut old = vec![0xb4; 8 << 20];
         old[..4096].fill(0);
+        // Words of an old pool, which would pass for those of the new one.
+        for (at, word) in [(0x1800, 0x3c_2550), (0x1808, 2), (0x1810, 64), (0x1820, (8 << 20) - media::HEAP)]
+        {
+            media::put_u64(&mut old, at, word);
+        }
         file.write(&old);
     }
     recorder::arm();

@@ -12,7 +12,7 @@ use crate::world::*;
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 43] = [
+pub const ALL: [(&str, Scenario); 44] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -55,6 +55,7 @@ pub const ALL: [(&str, Scenario); 43] = [
     ("custom_defrag", ops_more::custom_defrag),
     ("converted", ops_more::converted),
     ("wide_run", ops_more::wide_run),
+    ("forged_extension", ops_more::forged_extension),
     (NOT_FOR_PMDK, library::buffers),
 ];
 
@@ -423,7 +424,7 @@ fn tx_stale_log() -> History {
 }
 
 /// An undo entry of generation `gen_num` that would set a word.
-fn forged_entry(gen_num: u64, target: u64, value: u64) -> [u64; 8] {
+pub fn forged_entry(gen_num: u64, target: u64, value: u64) -> [u64; 8] {
     let mut entry = [6 << 61 | target, 0, 8, value, 0, 0, 0, 0];
     let mut sum = Sum::default();
     entry.iter().for_each(|&w| sum.add_u64(w));

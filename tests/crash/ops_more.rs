@@ -6,7 +6,7 @@ use pmem_rs::pool::OpenOptions;
 use pmem_rs::tx::AddRange;
 
 use crate::media::{self, NO_CONTENT, ZONE, put_u64, u64_at};
-use crate::ops::{HUGE, do_publish, fill_runs, world};
+use crate::ops::{HUGE, do_publish, fill_runs, forged_entry, world};
 use crate::world::*;
 
 /// The first use of a zone.
@@ -262,4 +262,26 @@ pub fn wide_run() -> History {
         assert!(header as u16 == 4 && header >> 32 > 9, "{header:x}");
     });
     w.finish("wide_run")
+}
+
+/// Memory full of what would be entries of the running transaction becomes an
+/// extension of its log.
+pub fn forged_extension() -> History {
+    const GEN_NUM: u64 = media::LANES + 0x3c0 + 24;
+    const EXTENSION: u64 = 32_768 + 192;
+    let mut w = World::new(8);
+    let p = w.pool();
+    let root = p.root(20_000, None).unwrap().off;
+    let mut forged = Oid::NULL;
+    alloc(p, &mut forged, EXTENSION, 1);
+    let entry = forged_entry(u64_at(bytes(p), GEN_NUM), root + 15_000, 0xeeee);
+    for off in (forged.off.next_multiple_of(64)..forged.off + EXTENSION - 64).step_by(64) {
+        // SAFETY: inside the object.
+        unsafe { at(p, off).cast::<[u64; 8]>().write(entry) };
+    }
+    persist(p, at(p, forged.off), EXTENSION);
+    free(p, &mut forged);
+    w.record();
+    w.step("a log that is split", |p| in_tx(p, || overwrite(p, root, 2048 + 100, 3)));
+    w.finish("forged_extension")
 }

@@ -16,7 +16,7 @@ ARCHIVE := target/release/libpmem_rs.a
 OUT := target/lib
 SOURCES := $(shell find src -name '*.rs' -o -name '*.c') Cargo.toml build.rs
 
-.PHONY: all headers check-headers pmdk install uninstall check demo bench bench-doc bench-counts check-counts clean
+.PHONY: all headers check-headers pmdk install uninstall check demo bench bench-doc bench-counts check-counts mutants clean
 
 all: $(LIBS:%=$(OUT)/lib%.so)
 
@@ -88,9 +88,16 @@ check: all
 	tools/check-abi --complete $(OUT)
 	$(CARGO) test --features recorder
 	$(CARGO) xtask crash
+	tools/check-no-mutants "$$(ls -t target/debug/deps/crash-*[0-9a-f] | head -1)" $(LIBS:%=$(OUT)/lib%.so.1) $(ARCHIVE)
 	capi-tests/run
 	$(MAKE) check-counts
 	tools/status-table --check
+
+# All mutants, for most of an hour; one that was interrupted goes on.
+mutants:
+	CRASH_MUTANTS=all CRASH_RESULTS=$(CURDIR)/target/mutants.tsv CRASH_TABLE=$(CURDIR)/docs/mutants.md \
+		$(CARGO) test --features recorder --test crash mutants_are_noticed -- --nocapture
+	rm target/mutants.tsv
 
 demo: all
 	capi-tests/demo.sh

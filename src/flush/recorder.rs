@@ -54,6 +54,8 @@ pub struct Recording {
     pub sites: BTreeMap<Site, u64>,
     /// Those of them that flushed several lines at once.
     pub long: BTreeSet<Site>,
+    /// Fences before the first fault.
+    pub sound: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -240,6 +242,7 @@ pub(crate) fn attach(addr: *const u8, len: usize, fd: i32) -> bool {
             fences: Vec::new(),
             sites: BTreeMap::new(),
             long: BTreeSet::new(),
+            sound: None,
         };
         let (base, pending, held) = (addr.addr(), BTreeMap::new(), BTreeMap::new());
         let (dirty, faulty) = (BTreeMap::new(), s.faulty.clone());
@@ -286,7 +289,12 @@ pub(super) fn drain() {
 }
 
 fn fault(site: Site) -> Option<Fault> {
-    with_session(|s| s.faulty.as_ref().filter(|f| f.is(site)).map(|f| f.fault)).flatten()
+    with_session(|s| {
+        let fault = s.faulty.as_ref().filter(|f| f.is(site))?.fault;
+        s.recording.sound.get_or_insert(s.recording.fences.len());
+        Some(fault)
+    })
+    .flatten()
 }
 
 impl Session {

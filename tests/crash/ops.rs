@@ -5,7 +5,7 @@ use pmem_rs::flush::recorder::{self, Recording};
 use pmem_rs::obj::{Oid, Pool, sync};
 use pmem_rs::pool::CreateOptions;
 
-use crate::media::{LOCK, NO_CONTENT};
+use crate::media::{self, LOCK, NO_CONTENT};
 use crate::ops_more;
 use crate::recover::Recorded;
 use crate::world::*;
@@ -13,7 +13,7 @@ use crate::{calls, classes, found, library, mixes, transactions};
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 58] = [
+pub const ALL: [(&str, Scenario); 60] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -52,7 +52,7 @@ pub const ALL: [(&str, Scenario); 58] = [
     ("tx_publish", ops_more::tx_publish),
     ("second_lane", ops_more::second_lane),
     ("whole_zone", ops_more::whole_zone),
-    ("custom_root", ops_more::custom_root),
+    ("custom_class", ops_more::custom_class),
     ("custom_defrag", ops_more::custom_defrag),
     ("buffers", library::buffers),
     ("reserved_zeros", reserved_zeros),
@@ -72,6 +72,8 @@ pub const ALL: [(&str, Scenario); 58] = [
     ("mix_3", || mixes::mix("mix_3", 3)),
     ("mix_4", || mixes::mix("mix_4", 4)),
     ("mix_5", || mixes::mix("mix_5", 5)),
+    ("wide_run", ops_more::wide_run),
+    ("forged_extension", ops_more::forged_extension),
 ];
 
 /// Those that make a pool.
@@ -112,8 +114,13 @@ pub fn world(mib: u64) -> (World, u64) {
 pub fn create(used: bool) -> Recording {
     let file = Scratch::new("create");
     if used {
-        let mut old = vec![0xb5; 8 << 20];
+        let mut old = vec![0xb4; 8 << 20];
         old[..4096].fill(0);
+        // Words of an old pool, which would pass for those of the new one.
+        for (at, word) in [(0x1800, 0x3c_2550), (0x1808, 2), (0x1810, 64), (0x1820, (8 << 20) - media::HEAP)]
+        {
+            media::put_u64(&mut old, at, word);
+        }
         file.write(&old);
     }
     recorder::arm();
@@ -124,7 +131,9 @@ pub fn create(used: bool) -> Recording {
         allocate: true,
         identity: Some(identity(another())),
     };
-    close(Pool::create_with(&file.0, b"crash", &options).unwrap());
+    let pool = Pool::create_with(&file.0, b"crash", &options).unwrap();
+    recorder::mark(1); // from here on it is a pool
+    close(pool);
     recorder::finish().unwrap()
 }
 
@@ -417,7 +426,7 @@ const FIRSTS: [u64; 8] = [112, 304, 432, 688, 1072, 1200, 176, 1456];
 /// The same of three chunks.
 const THREE_CHUNKS: u64 = 3760;
 
-fn fill_runs(p: &Pool, root: u64, n: usize) {
+pub fn fill_runs(p: &Pool, root: u64, n: usize) {
     for (i, size) in FIRSTS.into_iter().take(n).enumerate() {
         alloc(p, slot(p, root + 16 * i as u64), size, size);
     }

@@ -5,8 +5,9 @@ use pmem_rs::obj::{Defragmented, Oid, Pool, Request};
 use pmem_rs::pool::OpenOptions;
 use pmem_rs::tx::AddRange;
 
+use crate::found::entry;
 use crate::media::{self, NO_CONTENT, ZONE, put_u64, u64_at};
-use crate::ops::{HUGE, do_publish, world};
+use crate::ops::{HUGE, do_publish, fill_runs, world};
 use crate::world::*;
 
 /// The first use of a zone.
@@ -145,20 +146,47 @@ fn add_class(p: &'static Pool, unit: u64) -> u16 {
     p.target().heap.add_class(None, &info).unwrap().0 as u16
 }
 
-/// A root whose header is the only thing in its line.
-pub fn custom_root() -> History {
+/// Root and objects in used memory, whose headers end a line and whose data
+/// starts one.
+pub fn custom_class() -> History {
     const UNIT: u64 = 240;
+    const SIZE: u64 = UNIT - 16;
+    const LARGE: u64 = 432;
     let mut w = World::new(8);
+    let (mut used, mut moved) = ([Oid::NULL; 12], Oid::NULL);
+    add_class(w.pool(), UNIT);
+    add_class(w.pool(), LARGE);
+    used.iter_mut().zip(0..).for_each(|(oid, i)| alloc(w.pool(), oid, SIZE, i));
+    used.iter_mut().for_each(|oid| free(w.pool(), oid));
+    used.iter_mut().for_each(|oid| alloc(w.pool(), oid, LARGE - 16, 3));
+    used.iter_mut().for_each(|oid| free(w.pool(), oid));
+    alloc(w.pool(), &mut moved, 100, 50);
     w.record();
-    w.step("class", |p| {
+    let fillers = |p: &'static Pool, n| (0..n).for_each(|_| alloc(p, std::ptr::null_mut(), SIZE, 7));
+    let starts_line = |off: u64| assert_eq!(off % 64, 0, "its header ends a line");
+    w.step("classes", |p| {
         add_class(p, UNIT);
+        add_class(p, LARGE);
     });
-    w.step("object", |p| alloc(p, std::ptr::null_mut(), UNIT - 16, 1));
-    w.step("root", |p| {
-        let oid = p.root(UNIT - 16, None).unwrap();
-        assert_eq!(oid.off % 64, 0, "its header ends a line");
+    w.step("object", |p| fillers(p, 1));
+    w.step("root", |p| starts_line(p.root(SIZE, None).unwrap().off));
+    (0..3).for_each(|_| w.step("object", |p| fillers(p, 1)));
+    w.step("zalloc", |p| {
+        let mut oid = Oid::NULL;
+        let req = Request { zero: true, ..request(SIZE, 8) };
+        // SAFETY: an id in volatile memory.
+        unsafe { p.alloc(&mut oid, req, None) }.unwrap();
+        starts_line(oid.off);
     });
-    w.finish("custom_root")
+    (0..3).for_each(|_| w.step("object", |p| fillers(p, 1)));
+    w.step("realloc", |p| {
+        // SAFETY: an id in volatile memory.
+        unsafe { p.realloc(&mut moved, SIZE, 9, false) }.unwrap();
+        starts_line(moved.off);
+    });
+    w.step("object", |p| alloc(p, std::ptr::null_mut(), LARGE - 16, 7));
+    w.step("root grows", |p| starts_line(p.root(LARGE - 16, None).unwrap().off));
+    w.finish("custom_class")
 }
 
 /// Objects that move, of the same kind.
@@ -204,4 +232,41 @@ pub fn custom_defrag() -> History {
         assert!(done.relocated >= 4, "{done:?}");
     });
     w.finish("custom_defrag")
+}
+
+/// A run of so many chunks that their headers take several lines, the first of
+/// which is not that of the run's own header.
+pub fn wide_run() -> History {
+    const FIRST: u64 = 7;
+    let (mut w, root) = world(16);
+    fill_runs(w.pool(), root, 6);
+    w.record();
+    w.step("alloc", |p| {
+        alloc(p, slot(p, root + 160), 200_000, 1);
+        let header = u64_at(bytes(p), ZONE + 64 + 8 * FIRST);
+        assert!(header as u16 == 4 && header >> 32 > 9, "{header:x}");
+    });
+    w.finish("wide_run")
+}
+
+/// Memory full of what would be entries of the running transaction becomes an
+/// extension of its log.
+pub fn forged_extension() -> History {
+    const GEN_NUM: u64 = media::LANES + 0x3c0 + 24;
+    const EXTENSION: u64 = 32_768 + 192;
+    let mut w = World::new(8);
+    let p = w.pool();
+    let root = p.root(20_000, None).unwrap().off;
+    let mut forged = Oid::NULL;
+    alloc(p, &mut forged, EXTENSION, 1);
+    let entry = entry(6, root + 15_000, 8, &[0xeeee], u64_at(bytes(p), GEN_NUM));
+    for off in (forged.off.next_multiple_of(64)..forged.off + EXTENSION - 64).step_by(64) {
+        // SAFETY: inside the object.
+        unsafe { at(p, off).cast::<[u64; 8]>().write(entry) };
+    }
+    persist(p, at(p, forged.off), EXTENSION);
+    free(p, &mut forged);
+    w.record();
+    w.step("a log that is split", |p| in_tx(p, || overwrite(p, root, 2048 + 100, 3)));
+    w.finish("forged_extension")
 }

@@ -267,7 +267,7 @@ impl Judge {
                 world::close(pool);
                 r.and_then(|()| self.compare(path, &EMPTY[0], id)).map(|()| true)
             }
-            Err(Error::File(_) | Error::Heap(_)) if stop.site.is_some() => Ok(false),
+            Err(Error::File(_) | Error::Heap(_)) if stop.mark == 0 => Ok(false),
             Err(e) => Err(format!("open: {e}")),
         }
     }

@@ -371,7 +371,9 @@ fn recorded_recovery(path: &CStr, expected: &Logical) -> Result<(Recording, [Log
     recorder::arm();
     let pool = unlocked(|| Pool::open(path, None)).map_err(|e| format!("open: {e}"))?;
     recorder::mark(1);
-    // On another lane: a log that recovery left behind would undo this.
+    // This thread gets the first lane, where the interrupted log was; a log that
+    // recovery left behind there would undo what another lane changes.
+    world::in_tx(pool, || {});
     world::on_another_thread(|| change_root(pool));
     recorder::mark(2);
     let changed = media::logical(world::bytes(pool))?;

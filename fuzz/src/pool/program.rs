@@ -158,7 +158,7 @@ impl Program<'_, '_> {
                     pmemobj_root(pop, size);
                     std::hint::black_box(pmemobj_root_size(pop));
                 }
-                7 | 8 | 9 => self.transaction(),
+                7..=9 => self.transaction(),
                 10 => self.actions(),
                 11 | 12 => self.lists(),
                 13 => self.defragment(),

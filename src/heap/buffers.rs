@@ -93,7 +93,9 @@ impl Heap {
         logs.external.lent.clear();
         logs.external.fixed = false;
         logs.undo.fixed = false;
-        while logs.undo.ends_lent() {
+        // There may be extensions behind a buffer, of a snapshot that did not
+        // fit after all.
+        while logs.undo.has_lent() {
             if self.drop_undo_extension(logs).is_err() {
                 return;
             }

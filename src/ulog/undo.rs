@@ -149,6 +149,11 @@ impl Undo {
         self.parts.last().is_some_and(|p| p.lent)
     }
 
+    /// Whether any extension is the application's own memory.
+    pub fn has_lent(&self) -> bool {
+        self.parts.iter().any(|p| p.lent)
+    }
+
     /// Whether the last extension holds no snapshot and is the library's.
     pub fn ends_unused(&self) -> bool {
         self.parts.len() - 1 > self.current && !self.ends_lent()

@@ -245,17 +245,10 @@ impl Heap {
     /// Units of the object at `unit`, if its header is possible there.
     #[inline(always)]
     pub(super) fn units_of(&self, found: &ObjectHeader, unit: u32, g: &RunGeometry) -> Option<u32> {
-<<<<<<< HEAD
         let units = if found.size == g.unit { 1 } else { found.size.div_ceil(g.unit) };
-        // An object smaller than its header: only forged runs have such units.
-        let fits = units > 0
-            && units * g.unit >= g.header().size()
-=======
-        let units = found.size.div_ceil(g.unit);
         // The size is any number in a legacy header: bounds first, then sums. An
         // object smaller than its header is one of a forged run of tiny units.
         let fits = (1..=MAX_UNITS as u64).contains(&units)
->>>>>>> heads/fuzz
             && (unit % 64) as u64 + units <= MAX_UNITS as u64
             && unit as u64 + units <= g.units as u64
             && units * g.unit >= g.header().size();

@@ -65,8 +65,9 @@ fn base(content: Vec<u8>) -> Base {
             3 => objects.push(start + 16),
             4 => {
                 runs.push(start);
-                let unit = u64_at(&content, start);
-                let (_, units, first) = media::run_geometry(c, h >> 32, h >> 16 & 0xffff, unit, 0);
+                let (unit, alignment) = (u64_at(&content, start), u64_at(&content, start + 8));
+                let flags = h >> 16 & 0xffff;
+                let (_, units, first) = media::run_geometry(c, h >> 32, flags, unit, alignment);
                 let set = |k: &u64| u64_at(&content, start + 16 + k / 64 * 8) >> (k % 64) & 1 == 1;
                 objects.extend((0..units).filter(set).take(40).map(|k| first + k * unit + 16));
             }

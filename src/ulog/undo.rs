@@ -294,6 +294,9 @@ impl Undo {
                     Op::of(word) == Some(Op::BufCpy) && len <= end - at - BUF_HEADER,
                     "undo log overwritten"
                 );
+                if defect!(SeedManySnapshots) && i > 0 && at - part.data >= 94 * 64 {
+                    return;
+                }
                 f(target(word), len, at + BUF_HEADER);
                 at += align_up(len + BUF_HEADER, 64);
             }
@@ -328,10 +331,11 @@ fn write_entry(region: &Region, at: u64, from: u64, len: u64, gen_num: u64) {
         first[3..].iter().for_each(|&w| sum.add_u64(w));
     }
     if len > IN_FIRST {
-        write_rest(region, at + 64, from + IN_FIRST, len - IN_FIRST, &mut sum);
+        let sum = if defect!(UndoSumHeaderOnly) { &mut Sum::default() } else { &mut sum };
+        write_rest(region, at + 64, from + IN_FIRST, len - IN_FIRST, sum);
     }
-    sum.add_u64(gen_num);
-    first[1] = sum.value();
+    sum.add_u64(if defect!(UndoSumWithoutGeneration) { 0 } else { gen_num });
+    first[1] = if defect!(UndoSumMissing) { 0 } else { sum.value() };
     region.stream_line(at, &first);
 }
 

@@ -201,10 +201,14 @@ fn work_and_memory_are_bounded_by_the_size() {
             let path = image.file.0.clone();
             PEAK.store(0, Relaxed);
             let (memory, start) = (NOW.load(Relaxed), cpu());
-            let sound = matches!(Pool::check(&path, None, &mut |_| {}), Ok(true));
+            let mut said = String::new();
+            let checked = Pool::check(&path, None, &mut |f| said = f.to_string());
+            let sound = matches!(checked, Ok(true));
             let opened = Pool::open_with(&path, None, OpenOptions { private: true });
             let (time, memory) = (cpu() - start, PEAK.load(Relaxed).saturating_sub(memory) as u64);
-            assert_eq!(sound, opened.is_ok(), "{what}: check and open agree");
+            // Open tolerates what it can mend, as lanes that share their buffers.
+            assert!(!sound || opened.is_ok(), "{what}: what is sound opens");
+            assert_eq!(sound, said.is_empty(), "{what}: {said}");
             opened.into_iter().for_each(close);
             println!("{mib:>3} MiB, {what}: {time:?}, {memory} bytes of memory, sound: {sound}");
             assert!(time < Duration::from_millis(100) * mib as u32, "{mib} MiB, {what}: {time:?}");

@@ -246,11 +246,12 @@ impl Heap {
     #[inline(always)]
     pub(super) fn units_of(&self, found: &ObjectHeader, unit: u32, g: &RunGeometry) -> Option<u32> {
         let units = if found.size == g.unit { 1 } else { found.size.div_ceil(g.unit) };
-        // An object smaller than its header: only forged runs have such units.
-        let fits = units > 0
-            && units * g.unit >= g.header().size()
+        // The size is any number in a legacy header: bounds first, then sums. An
+        // object smaller than its header is one of a forged run of tiny units.
+        let fits = (1..=MAX_UNITS as u64).contains(&units)
             && (unit % 64) as u64 + units <= MAX_UNITS as u64
-            && unit as u64 + units <= g.units as u64;
+            && unit as u64 + units <= g.units as u64
+            && units * g.unit >= g.header().size();
         fits.then_some(units as u32)
     }
 

@@ -322,8 +322,8 @@ impl Heap {
                 end => end,
             };
             for l in &links {
-                if !l.user_buffer && !self.is_extension(l) {
-                    tell_link(lane, l.log_name, l.field, l.link, findings);
+                if !l.is_user_buffer(&self.region) && !self.is_extension(l) {
+                    tell_link(lane, log.name(), l.field, l.link, findings);
                 }
             }
             if let Err(ulog::Error::Link { log, at, next, .. }) = end {
@@ -338,7 +338,7 @@ impl Heap {
         let Ok(b) = self.block_to_free(l.link) else { return false };
         // PMDK up to 1.7 did not subtract the shift of up to a line.
         let end = b.start + b.size + 64;
-        self.header_of(&b).flags & INTERNAL != 0 && l.log + 64 + l.capacity <= end
+        self.header_of(&b).flags & INTERNAL != 0 && l.end(&self.region) <= end
     }
 }
 

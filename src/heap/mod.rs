@@ -168,7 +168,7 @@ impl Heap {
             links.reverse()
         }
         for linked in links.iter().rev() {
-            if linked.user_buffer {
+            if linked.is_user_buffer(&self.region) {
                 // The application's own object: unlinked, never freed.
                 self.region.persist_word(linked.field, 0);
             } else {

@@ -3,7 +3,7 @@
 
 use super::alloc::Constructor;
 use super::{Error, Oid, Pool, Request, Result, sync};
-use crate::heap::{Error as HeapError, Heap, Operation};
+use crate::heap::{Block, Error as HeapError, Heap, Operation};
 use crate::pool::Region;
 use crate::ulog::Hold;
 
@@ -95,12 +95,17 @@ impl Words<'_> {
     /// Offset of the entry of the element at `off`, which a program or media
     /// gave: an object that has room for it, as its words will change.
     fn entry(&self, list: List, off: u64) -> Result<u64> {
-        let end = list.entry.checked_add(ENTRY_SIZE);
-        match self.heap.block_at(off) {
-            Ok(b) if end.is_some_and(|end| end <= b.usable()) && (off + list.entry).is_multiple_of(8) => {
-                Ok(off + list.entry)
-            }
-            _ => Err(Error::NotInList(off)),
+        let b = self.heap.block_at(off).map_err(|_| Error::NotInList(off))?;
+        Words::entry_of(list, &b)
+    }
+
+    fn entry_of(list: List, b: &Block) -> Result<u64> {
+        let off = b.user();
+        let fits = list.entry.checked_add(ENTRY_SIZE).is_some_and(|end| end <= b.usable());
+        if fits && (off + list.entry).is_multiple_of(8) {
+            Ok(off + list.entry)
+        } else {
+            Err(Error::NotInList(off))
         }
     }
 
@@ -133,9 +138,14 @@ impl Words<'_> {
         Ok(())
     }
 
-    /// Puts an element in: neighbours, head, and the four words of its entry.
     fn link(&mut self, list: List, off: u64, place: Position) -> Result<()> {
         let at = self.entry(list, off)?;
+        self.link_at(list, off, at, place)
+    }
+
+    /// Puts an element with the entry `at` in: neighbours, head, and the four
+    /// words of its entry.
+    fn link_at(&mut self, list: List, off: u64, at: u64, place: Position) -> Result<()> {
         let first = self.first(list);
         let (next, prev) = if first == 0 {
             self.set_first(list, off);
@@ -248,7 +258,9 @@ impl Pool {
                 self.construct(&b, &req, 0, ctor.take())?;
             }
             let mut words = self.words();
-            if let Err(e) = words.link(list, b.user(), place) {
+            // Its header, by which others know it, may not be there yet.
+            let linked = Words::entry_of(list, &b).and_then(|at| words.link_at(list, b.user(), at, place));
+            if let Err(e) = linked {
                 self.heap.cancel(&b);
                 return Err(e);
             }

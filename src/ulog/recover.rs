@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use super::entry::{BUF_HEADER, Found, Op, entry_at, unverified_at, valid_extension};
 use super::{
     CAPACITY, EXTERNAL, EXTERNAL_CAPACITY, Error, FLAGS, GEN_NUM, HEADER, INTERNAL, INTERNAL_CAPACITY,
-    LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER,
+    LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER, align_up,
 };
 use crate::pool::{Region, checksum::Sum};
 
@@ -273,18 +273,26 @@ pub fn rollback_undo(region: &Region, bounds: &Bounds, lane: u64, budget: &Budge
     Ok(())
 }
 
-/// A linked extension that recovery still has to release.
+/// A linked extension that recovery still has to release. A forged chain has as
+/// many as the pool has lines, so this is small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linked {
-    /// "external redo" or "undo".
-    pub log_name: &'static str,
     /// Offset of the `next` field that holds the link.
     pub field: u64,
     pub link: u64,
-    /// Offset of the log's header, and bytes of its entries.
-    pub log: u64,
-    pub capacity: u64,
-    pub user_buffer: bool,
+}
+
+impl Linked {
+    /// Offset of the end of the log's entries.
+    pub fn end(&self, region: &Region) -> u64 {
+        let log = align_up(self.link, 64);
+        log + HEADER + region.load(log + CAPACITY)
+    }
+
+    /// Whether it is the application's own object.
+    pub fn is_user_buffer(&self, region: &Region) -> bool {
+        region.load(align_up(self.link, 64) + FLAGS) & USER_BUFFER != 0 && !defect!(LentBufferFreed)
+    }
 }
 
 /// Logs that may have extensions while they are idle.
@@ -296,6 +304,13 @@ pub enum Extended {
 
 impl Extended {
     pub const ALL: [Extended; 2] = [Extended::Redo, Extended::Undo];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Extended::Redo => "external redo",
+            Extended::Undo => "undo",
+        }
+    }
 }
 
 /// Adds the extensions linked to a lane's log, which is idle, in the order of
@@ -308,22 +323,18 @@ pub fn links_of(
     budget: &Budget,
     links: &mut Vec<Linked>,
 ) -> Result<(), Error> {
-    let (log_name, head) = match log {
-        Extended::Redo => ("external redo", EXTERNAL),
-        Extended::Undo => ("undo", UNDO),
-    };
-    let head = bounds.lanes.0 + lane * LANE_SIZE + head;
-    let chain = Chain { region, bounds, budget, lane, name: log_name, head, capacity: 0, gen_num: 0 };
+    let in_lane = if log == Extended::Redo { EXTERNAL } else { UNDO };
+    let head = bounds.lanes.0 + lane * LANE_SIZE + in_lane;
+    let chain = Chain { region, bounds, budget, lane, name: log.name(), head, capacity: 0, gen_num: 0 };
     let mut field = head + NEXT;
     loop {
         let link = region.load(field);
         if link == 0 {
             return Ok(());
         }
-        let (log, capacity) = chain.link(field, link)?;
-        let user_buffer = region.load(log + FLAGS) & USER_BUFFER != 0 && !defect!(LentBufferFreed);
+        let (log, _) = chain.link(field, link)?;
         links.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-        links.push(Linked { log_name, field, link, log, capacity, user_buffer });
+        links.push(Linked { field, link });
         field = log + NEXT;
     }
 }

@@ -38,6 +38,7 @@ impl Operation<'_> {
     /// Sets the object header of a block that has one of words.
     #[inline]
     pub fn set_header(&mut self, b: &Block, type_num: u64) {
+        defect!(HeaderForgotten, return self.heap.write_header(b, type_num, 0));
         let [size, extra] = compact_words(b.size, 0, type_num);
         self.set(b.start, size);
         self.set(b.start + 8, extra);
@@ -84,6 +85,7 @@ impl Operation<'_> {
         if let Some((op, word, value)) = free.map(|b| heap.entry_to_free(b)) {
             redo.push(op, word, value);
         }
+        defect!(SeedCoalescing, settle_huge(heap, alloc, free));
         redo.process(&heap.region);
         if let (Some(slot), Some(b)) = (to_free, free) {
             heap.give_back_units(slot, (b.zone, b.chunk), b.word, b.bits);
@@ -94,7 +96,8 @@ impl Operation<'_> {
         if let Some(slot) = first {
             slot.lock.unlock();
         }
-        if alloc.is_some_and(Block::is_huge) || free.is_some_and(Block::is_huge) {
+        let huge = alloc.is_some_and(Block::is_huge) || free.is_some_and(Block::is_huge);
+        if huge && !defect!(SeedCoalescing) {
             settle_huge(heap, alloc, free);
         }
         heap.count_few(lane, alloc, free);

@@ -93,7 +93,10 @@ impl Heap {
         let (mut transient, mut huge) = (false, false);
         for a in actions {
             match a {
-                Action::Set { at, value } => external.push(Op::Set, *at, *value),
+                Action::Set { at, value } => {
+                    defect!(ValuesBeforeBlocks, self.region.persist_word(*at, *value));
+                    external.push(Op::Set, *at, *value)
+                }
                 Action::Transient { .. } => transient = true,
                 Action::Alloc(b) if !b.is_huge() => self.add_units(units, b, false),
                 Action::Free(b) if !b.is_huge() => self.add_units(units, b, true),
@@ -169,6 +172,7 @@ impl Heap {
             let (op, value) = if u.free { (Op::And, !u.bits) } else { (Op::Or, u.bits) };
             redo.add(op, u.word, value);
         }
+        defect!(SeedStatistics, self.region.persist_word(crate::pool::descriptor::CURR_ALLOCATED, 64));
         redo.process(&self.region);
         for run in units.chunk_by(|a, b| a.run == b.run) {
             if let Some(slot) = slot_of(&run[0]) {
@@ -218,7 +222,9 @@ impl Heap {
             let h = ChunkHeader { kind: USED, flags: b.header.flags(), size: b.chunks() };
             return (Op::Set, b.word, h.pack());
         }
-        (Op::Or, b.word, b.bits)
+        defect!(AllocBitsFirst, self.region.persist_word(b.word, self.region.load(b.word) | b.bits));
+        let short = defect!(AllocBitsShort) && b.bits.count_ones() > 1;
+        (Op::Or, b.word, if short { b.bits & b.bits >> 1 } else { b.bits })
     }
 
     /// What makes a block free.
@@ -229,6 +235,7 @@ impl Heap {
             let h = ChunkHeader { kind: FREE, flags, size: b.chunks() };
             return (Op::Set, b.word, h.pack());
         }
+        defect!(FreeBitsFirst, self.region.persist_word(b.word, self.region.load(b.word) & !b.bits));
         (Op::And, b.word, !b.bits)
     }
 
@@ -330,14 +337,18 @@ impl Heap {
         // the chain.
         self.region.drain();
         let mut op = Operation { heap: self, lane: None, redo: internal };
-        op.set(field, b.user());
+        if !defect!(ExtensionLinkedSeparately) {
+            op.set(field, b.user());
+        }
         op.allocate(&b);
+        defect!(ExtensionLinkedSeparately, self.region.persist_word(field, b.user()));
         Ok(Extension { link: b.user(), log, capacity, lent: false })
     }
 
     /// Unlinks and frees the extension that `field` designates (format 3.9).
     pub fn release_log(&self, internal: &mut Redo, field: u64, link: u64) -> Result<(), Error> {
         let b = self.block_to_free(link)?;
+        defect!(ExtensionUnlinkedFirst, self.region.persist_word(field, 0));
         let mut op = Operation { heap: self, lane: None, redo: internal };
         op.set(field, 0);
         op.free(&b);

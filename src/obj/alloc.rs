@@ -16,13 +16,15 @@ impl Pool {
     pub unsafe fn alloc(&self, dest: *mut Oid, req: Request, ctor: Constructor) -> Result<()> {
         let mut hold = self.heap.lanes.hold()?;
         let b = self.heap.reserve(&req)?;
-        let logged = self.loggable(dest);
+        let logged = self.loggable(dest).filter(|_| !defect!(AllocDestinationLate));
         // The operation may go through the log anyway: then the header goes
         // with it and needs no ordering point of its own.
         let header_logged = logged.is_some() && ctor.is_none() && !req.zero && b.has_words();
         if !header_logged {
             self.construct(&b, &req, 0, ctor)?;
-            self.persist_header(&b);
+            if !defect!(HeaderLate) {
+                self.persist_header(&b);
+            }
         }
         let oid = self.oid(b.user());
         let mut op = self.heap.operation(&mut hold);
@@ -34,6 +36,7 @@ impl Pool {
             op.set(at + 8, oid.off);
         }
         op.allocate(&b);
+        defect!(HeaderLate, self.persist_header(&b));
         if logged.is_none() && !dest.is_null() {
             // SAFETY: by contract.
             unsafe { dest.write_unaligned(oid) };
@@ -99,7 +102,7 @@ impl Pool {
         let b = self.heap.block_to_free(off)?;
         let mut hold = self.heap.lanes.hold()?;
         let mut op = self.heap.operation(&mut hold);
-        let logged = self.loggable(dest);
+        let logged = self.loggable(dest).filter(|_| !defect!(FreeDestinationLate));
         if let Some(at) = logged {
             op.set(at, 0);
             op.set(at + 8, 0);
@@ -142,14 +145,18 @@ impl Pool {
         let mut hold = self.heap.lanes.hold()?;
         let req = Request { size, type_num, zero: false, class: 0, arena: 0 };
         let new = self.reserve_object(&req, 0, None)?;
-        self.move_content(&old, &new, size, zero.then_some(old.usable()));
+        if !defect!(ReallocCopyLate) {
+            self.move_content(&old, &new, size, zero.then_some(old.usable()));
+        }
         let mut op = self.heap.operation(&mut hold);
         // The id's other word stays as it is.
         let logged = self.loggable(dest);
         if let Some(at) = logged {
             op.set(at + 8, new.user());
         }
-        op.replace(Some(&old), &new);
+        op.replace(Some(&old).filter(|_| !defect!(ReallocFreeLate)), &new);
+        defect!(ReallocCopyLate, self.move_content(&old, &new, size, zero.then_some(old.usable())));
+        defect!(ReallocFreeLate, self.heap.operation(&mut hold).free(&old));
         if logged.is_none() {
             // SAFETY: by contract.
             unsafe { (&raw mut (*dest).off).write_unaligned(new.user()) };

@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-use super::open::{OPENING, boot, bounds, recover, release_chains};
+use super::open::{OPENING, boot, bounds, probe, recover, release_chains};
 use super::{Error, Pool, Result};
 use crate::heap::{self, Root};
 use crate::pool::descriptor::{ROOT_OFFSET, ROOT_SIZE};
@@ -26,6 +26,7 @@ impl Pool {
 /// Looks at the pool as it is, recovers it, and looks at what becomes of it.
 fn inspect(file: &mut PoolFile, findings: &mut Findings) -> Result<()> {
     let (region, g) = (file.region(), file.geometry());
+    probe(file, file.heap_size())?;
     pool::check::inspect(&region, g.heap_offset, heap::MIN_HEAP, findings);
     let (size, max) = (file.heap_size(), region.len() as u64 - g.heap_offset);
     if size < heap::MIN_HEAP || size > max {
@@ -37,7 +38,7 @@ fn inspect(file: &mut PoolFile, findings: &mut Findings) -> Result<()> {
     ulog::inspect_redo(&region, &bounds(file, file.heap_size()), g.nlanes, findings);
     let recovered = recover(file).and_then(|()| after_redo(file, findings));
     if let Err(e) = &recovered
-        && e.errno() == libc::ENOMEM
+        && matches!(e.errno(), libc::ENOMEM | libc::EIO)
     {
         return recovered;
     }

@@ -134,18 +134,24 @@ impl Pool {
         for m in &state.moves[state.first_open..] {
             actions.extend([Action::Free(m.old), Action::Alloc(m.new)]);
         }
-        for a in actions.iter().filter(|_| defect!(DefragPointersFirst)) {
-            if let Action::Set { at, value } = *a {
+        defect!(
+            DefragPointersFirst,
+            actions.iter().for_each(|a| if let Action::Set { at, value } = *a {
                 self.heap.region().persist_word(at, value)
-            }
-        }
+            })
+        );
         // Copies and their headers durable before they become objects.
         self.heap.region().drain();
         // SAFETY: words named by the caller; the new blocks were just reserved.
         unsafe { self.heap.publish(&hold, &actions) };
-        for m in state.moves[state.first_open..].iter().filter(|_| defect!(DefragCopyLate)) {
-            self.heap.region().copy_within(m.new.user(), m.old.user(), m.old.usable());
-        }
+        defect!(
+            DefragCopyLate,
+            (state.moves[state.first_open..].iter()).for_each(|m| self.heap.region().copy_within(
+                m.new.user(),
+                m.old.user(),
+                m.old.usable()
+            ))
+        );
         result.relocated += open;
         state.first_open = state.moves.len();
         state.pointers.clear();

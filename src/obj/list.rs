@@ -271,6 +271,10 @@ impl Pool {
             if header_logged {
                 op.set_header(&b, req.type_num);
             }
+            defect!(ListElementLate, {
+                op.carry_out();
+                op = self.heap.operation(&mut hold);
+            });
             op.allocate(&b);
             Ok(self.oid(b.user()))
         })
@@ -292,6 +296,10 @@ impl Pool {
         self.with_heads(lists, || {
             let mut words = self.words();
             f(&mut words)?;
+            defect!(
+                ListInHalves,
+                Words { len: words.len / 2, ..words }.operation(self, &mut hold).carry_out()
+            );
             words.operation(self, &mut hold).carry_out();
             Ok(())
         })

@@ -122,7 +122,7 @@ pub(super) fn bounds(file: &PoolFile, heap_size: u64) -> Bounds {
 }
 
 /// All that recovery looks at, but for extensions of logs, can be read.
-fn probe(file: &PoolFile, heap_size: u64) -> Result<()> {
+pub(super) fn probe(file: &PoolFile, heap_size: u64) -> Result<()> {
     let g = file.geometry();
     file.probe(g.lanes_offset..g.lanes_offset + g.nlanes * ulog::LANE_SIZE)?;
     // A size that is too large is told of by the heap's own check.

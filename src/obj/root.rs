@@ -48,6 +48,7 @@ impl Pool {
             self.heap.cancel(&new);
             return Err(HeapError::Canceled.into());
         }
+        defect!(RootSizeFirst, region.persist_word(ROOT_SIZE, size));
         let mut op = self.heap.operation(&mut hold);
         op.set(ROOT_SIZE, size);
         op.set(ROOT_OFFSET, new.user());

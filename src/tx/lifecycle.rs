@@ -123,9 +123,15 @@ impl Transaction {
         // SAFETY: the lane is held and nothing is called back meanwhile.
         let undo = unsafe { &hold.logs().as_ref().undo };
         let snapshots = !undo.is_empty();
-        let (at, value) = (undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
+        let value = undo.gen_num().wrapping_add(!defect!(CommitKeepsGeneration) as u64);
+        let at = undo.gen_num_offset();
+        let (at, value) = if defect!(SeedSpilledUndo) { (at + 40, 0) } else { (at, value) };
+        if snapshots && defect!(CommitInTwoSteps) {
+            heap.region().persist_word(at, value);
+        }
         if !self.actions.as_slice().is_empty() {
-            self.publish_with(heap, &hold, snapshots.then_some(Action::Set { at, value }));
+            let logged = snapshots && !defect!(CommitLogWithoutGeneration);
+            self.publish_with(heap, &hold, logged.then_some(Action::Set { at, value }));
         } else if snapshots {
             // The commit point: one store takes all snapshots back.
             heap.region().persist_word(at, value);
@@ -163,11 +169,11 @@ impl Transaction {
                 any = true;
                 // Ranges that share a line flush it once.
                 let start = (r.start & !63).max(flushed);
-                if r.flush && start < r.end {
+                if r.flush && start < r.end && !(defect!(SeedHugeZalloc) && r.end - r.start > 4096) {
                     flushed = (r.end + 63) & !63;
                     match r.end - start {
                         ..=64 => region.flush_line(start),
-                        len => region.flush(start, len),
+                        len => region.flush(start, len - 64 * defect!(CommitRangeShort) as u64),
                     }
                 }
             }
@@ -201,7 +207,8 @@ impl Transaction {
             });
             // Restored data durable before the snapshots lose their validity.
             region.drain();
-            region.persist_word(undo.gen_num_offset(), undo.gen_num().wrapping_add(1));
+            let value = undo.gen_num().wrapping_add(!defect!(AbortKeepsGeneration) as u64);
+            region.persist_word(undo.gen_num_offset(), value);
             restart_undo(target.heap, &hold);
         }
         for a in self.actions.as_slice() {

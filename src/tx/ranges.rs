@@ -109,7 +109,7 @@ impl Ranges {
             at = at.max(r.end);
             merged.start = merged.start.min(r.start);
             merged.end = merged.end.max(r.end);
-            merged.flush |= r.flush;
+            merged.flush |= r.flush && !defect!(RangesLoseFlush);
             end = self.sorted.next(end);
         }
         if at < new.end {
@@ -135,6 +135,7 @@ impl Ranges {
             let Some(r) = self.sorted.get_mut(at).filter(|r| r.start < end) else { return Ok(()) };
             let (left, right) = (Range { end: start, ..*r }, Range { start: end, ..*r });
             match (left.start < left.end, right.start < right.end) {
+                _ if defect!(SeedFreeInSameTx) => self.sorted.remove(at, self.sorted.next(at)),
                 (false, false) => self.sorted.remove(at, self.sorted.next(at)),
                 (true, false) => *r = left,
                 (false, true) => *r = right,

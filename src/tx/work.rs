@@ -100,6 +100,7 @@ impl Transaction {
             // flushes it.
             unsafe { p.write_bytes(0, b.usable() as usize) };
         }
+        defect!(UncommittedKept, self.hold.iter_mut().for_each(|h| heap.operation(h).allocate(&b)));
         Ok(b.user())
     }
 
@@ -113,6 +114,7 @@ impl Transaction {
         }
         let heap = self.prepare_actions(1)?.heap;
         match heap.block_to_free(off) {
+            Ok(b) if defect!(TxFreeAtOnce) => self.hold.iter_mut().for_each(|h| heap.operation(h).free(&b)),
             Ok(b) => self.actions.push(Action::Free(b))?,
             // On media it is free: perhaps a reservation that was taken over.
             Err(e) => match self.actions.allocation_of(off) {

@@ -101,10 +101,11 @@ fn is_confirmed(region: &Region, e: &Found, gen_num: u64) -> bool {
     let mut sum = Sum::default();
     sum.add_u64(region.load(e.at));
     sum.add_zeros(2); // the checksum itself
+    let covered = if defect!(UndoSumHeaderOnly) { 48 } else { e.size - 16 };
     // SAFETY: recovery is alone with the lane's logs.
-    sum.add(unsafe { region.bytes(e.at + 16, e.size - 16) });
-    sum.add_u64(gen_num);
-    sum.value() == region.load(e.at + 8)
+    sum.add(unsafe { region.bytes(e.at + 16, covered) });
+    sum.add_u64(if defect!(UndoSumWithoutGeneration) { 0 } else { gen_num });
+    sum.value() == region.load(e.at + 8) || defect!(UndoSumUnchecked)
 }
 
 /// Writes an empty log into `usable` bytes at the offset `user`, the data of

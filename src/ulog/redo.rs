@@ -205,6 +205,7 @@ impl Redo {
                 // The only store: its durability is the commit point.
                 region.persist(at, 8);
             }
+            [_, _] if defect!(RedoTwoInPlace) => apply(region, self.entries()),
             _ => self.process_log(region),
         }
         self.clear();
@@ -217,8 +218,11 @@ impl Redo {
     #[inline(never)]
     fn process_log(&mut self, region: Region) {
         let next = self.extensions.first().map_or(0, |e| e.link);
+        defect!(RedoTargetsFirst, apply(region, self.entries()));
         self.store(region, next);
         apply(region, self.entries());
+        defect!(RedoNotCleared, return);
+        let next = if defect!(RedoLinkCleared) { 0 } else { next };
         // Invalid, but for its link.
         region.stream(self.log, &[0, next, 0, 0, 0, 0, 0, 0]);
         // The invalidation must be durable before the locks and the lane are
@@ -232,7 +236,7 @@ impl Redo {
         self.image[self.used..][..LINE_WORDS].fill(0);
         let bytes = 8 * (self.used - HEAD) as u64;
         let in_lane = if bytes < self.base {
-            align_up(bytes + 8, 64)
+            align_up(bytes + if defect!(RedoTerminatorMissing) { 0 } else { 8 }, 64)
         } else {
             self.store_overflow(region, bytes);
             self.base
@@ -243,7 +247,8 @@ impl Redo {
         sum.add_words(&[next, in_lane]);
         sum.add_zeros(2 * (HEAD as u32 - 3));
         sum.add_pairs(&lane[HEAD..HEAD + (bytes.min(self.base) / 8) as usize]);
-        lane[..3].copy_from_slice(&[sum.value(), next, in_lane]);
+        let sum = if defect!(RedoSumMissing) { 0 } else { sum.value() };
+        lane[..3].copy_from_slice(&[sum, next, in_lane]);
         region.stream(self.log, lane);
         // The log must be durable before its first target changes: from here
         // on recovery redoes the whole operation.
@@ -253,7 +258,8 @@ impl Redo {
     /// What the lane's log does not hold goes to the extensions.
     #[cold]
     fn store_overflow(&self, region: Region, bytes: u64) {
-        let stored = if bytes == self.capacity { bytes } else { align_up(bytes + 8, 64) };
+        let fills = bytes == self.capacity && !defect!(SeedFullRedo);
+        let stored = if fills { bytes } else { align_up(bytes + 8, 64) };
         let mut rest = &self.image[HEAD..][(self.base / 8) as usize..(stored / 8) as usize];
         if rest.is_empty() {
             return;
@@ -267,6 +273,7 @@ impl Redo {
             }
         }
         assert!(rest.is_empty(), "pmem-rs defect: no room was made for the operation");
+        defect!(RedoHeadFirst, return);
         // Entries in extensions are covered by no checksum: they must be
         // durable before the head's checksum makes the log valid.
         region.drain();

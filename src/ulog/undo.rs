@@ -289,13 +289,13 @@ impl Undo {
             // Confirmed, as in recovery: a forged pool may have objects where its
             // logs are, and the program has written there since.
             while let Some(e) = entry_at(region, at, end, self.gen_num) {
+                if defect!(SeedManySnapshots) && i > 0 && at - part.data >= 94 * 64 {
+                    return;
+                }
                 if e.op == Op::BufCpy && region.contains(e.target, e.len) {
                     f(e.target, e.len, e.at + BUF_HEADER);
                 }
                 at += e.size;
-                if defect!(SeedManySnapshots) && i > 0 && at - part.data >= 95 * 64 {
-                    return;
-                }
             }
         }
     }
@@ -328,10 +328,11 @@ fn write_entry(region: &Region, at: u64, from: u64, len: u64, gen_num: u64) {
         first[3..].iter().for_each(|&w| sum.add_u64(w));
     }
     if len > IN_FIRST {
-        write_rest(region, at + 64, from + IN_FIRST, len - IN_FIRST, &mut sum);
+        let sum = if defect!(UndoSumHeaderOnly) { &mut Sum::default() } else { &mut sum };
+        write_rest(region, at + 64, from + IN_FIRST, len - IN_FIRST, sum);
     }
-    sum.add_u64(gen_num);
-    first[1] = sum.value();
+    sum.add_u64(if defect!(UndoSumWithoutGeneration) { 0 } else { gen_num });
+    first[1] = if defect!(UndoSumMissing) { 0 } else { sum.value() };
     region.stream_line(at, &first);
 }
 

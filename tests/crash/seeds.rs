@@ -136,7 +136,7 @@ fn seed_05_lost_footers() {
 
 /// The persistent statistic was not safe against crashes and fell below zero.
 /// It is not kept yet: 0, the default of PMDK, in every state.
-/// Red: `commit_blocks` adds the size of allocations to the word.
+/// Red: `commit_units` adds the size of allocations to the word.
 #[test]
 fn seed_06_statistics() {
     let h = transactions::tx_objects();

@@ -83,3 +83,27 @@ fn scenarios_of(d: Defect) -> &'static [&'static str] {
         _ => &[CREATE],
     }
 }
+
+/// The sources of the library, without white space.
+fn sources(dir: &std::path::Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else {
+            text.extend(std::fs::read_to_string(path).unwrap().split_whitespace());
+        }
+    }
+    text
+}
+
+/// A defect whose place went would be noticed by nobody: it is sound.
+#[test]
+fn every_defect_has_a_place() {
+    let src = sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let placed =
+        |d: &Defect| [')', ','].iter().any(|end| src.contains(&format!("defect!({}{end}", d.name())));
+    let lost: Vec<_> = Defect::ALL.iter().filter(|d| !placed(d)).collect();
+    assert!(lost.is_empty(), "no `defect!` in the library for {lost:?}");
+}

@@ -236,7 +236,7 @@ impl Redo {
         self.image[self.used..][..LINE_WORDS].fill(0);
         let bytes = 8 * (self.used - HEAD) as u64;
         let in_lane = if bytes < self.base {
-            align_up(bytes + if defect!(RedoTerminatorMissing) { 0 } else { 8 }, 64)
+            align_up(bytes + 8, 64)
         } else {
             self.store_overflow(region, bytes);
             self.base
@@ -259,7 +259,8 @@ impl Redo {
     #[cold]
     fn store_overflow(&self, region: Region, bytes: u64) {
         let fills = bytes == self.capacity && !defect!(SeedFullRedo);
-        let stored = if fills { bytes } else { align_up(bytes + 8, 64) };
+        let zero = if defect!(RedoTerminatorMissing) { 0 } else { 8 };
+        let stored = if fills { bytes } else { align_up(bytes + zero, 64) };
         let mut rest = &self.image[HEAD..][(self.base / 8) as usize..(stored / 8) as usize];
         if rest.is_empty() {
             return;

@@ -52,11 +52,13 @@ done
 # What is there can be freed, and then there is as much room as in a new pool.
 on "$b" "$BIN/work" verify "$pool" && on "$a" "$BIN/work" verify "$pool" &&
 	on "$b" "$BIN/work" drain "$pool" || exit 1
+cp "$pool" "$SCRATCH/drained"
 after=$(on "$a" "$BIN/work" room "$pool") || { echo "$after"; exit 1; }
 on "$a" "$BIN/work" create "$SCRATCH/new" $((64 << 20)) >/dev/null
 new=$(on "$a" "$BIN/work" room "$SCRATCH/new")
 echo "$verified kills recovered, $in_recovery more perhaps during recovery"
 if [ "$after" != "$new" ]; then
 	echo "leaked: after $round kills $after; in a new pool $new"
+	cp "$SCRATCH/drained" "$BUILD" && echo "the pool is kept in $BUILD"
 	exit 1
 fi

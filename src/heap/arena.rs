@@ -139,6 +139,7 @@ impl Heap {
     /// caller holds.
     fn reserve_chunks(&self, chunks: u32, header: HeaderType, locked: Option<usize>) -> Option<(u32, u32)> {
         loop {
+            self.gather_chunks(chunks);
             if let Some(found) = self.free_blocks().reserve(&self.region, &self.zones, chunks, header) {
                 return Some(found);
             }
@@ -148,6 +149,14 @@ impl Heap {
         }
         self.reclaim_empty_runs(locked);
         self.free_blocks().reserve(&self.region, &self.zones, chunks, header)
+    }
+
+    /// Before several chunks in a row are taken: empty runs of earlier processes
+    /// between free blocks would scatter them.
+    fn gather_chunks(&self, chunks: u32) {
+        if chunks > 1 {
+            self.look_at_all_runs();
+        }
     }
 
     pub(super) fn reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
@@ -318,6 +327,7 @@ impl Heap {
     /// A new run, from free chunks; with `locked`, from emptied runs too.
     fn new_run(&self, class: u8, locked: Option<usize>) -> *mut RunMap {
         let Some(g) = self.classes.get(class).map(|c| c.run) else { return null_mut() };
+        self.gather_chunks(g.chunks);
         let found = match locked {
             None => self.free_blocks().reserve(&self.region, &self.zones, g.chunks, g.header()),
             Some(_) => self.reserve_chunks(g.chunks, g.header(), locked),

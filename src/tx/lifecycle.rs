@@ -126,9 +126,12 @@ impl Transaction {
         let value = undo.gen_num().wrapping_add(!defect!(CommitKeepsGeneration) as u64);
         let at = undo.gen_num_offset();
         let (at, value) = if defect!(SeedSpilledUndo) { (at + 40, 0) } else { (at, value) };
-        if snapshots && defect!(CommitInTwoSteps) {
-            heap.region().persist_word(at, value);
-        }
+        defect!(
+            CommitInTwoSteps,
+            if snapshots {
+                heap.region().persist_word(at, value)
+            }
+        );
         if !self.actions.as_slice().is_empty() {
             let logged = snapshots && !defect!(CommitLogWithoutGeneration);
             self.publish_with(heap, &hold, logged.then_some(Action::Set { at, value }));

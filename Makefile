@@ -88,7 +88,7 @@ check: all
 	tools/check-abi --complete $(OUT)
 	$(CARGO) test --features recorder
 	$(CARGO) xtask crash
-	tools/check-no-mutants "$$(ls -t target/debug/deps/crash-*[0-9a-f] | head -1)" $(LIBS:%=$(OUT)/lib%.so.1) $(ARCHIVE)
+	tools/check-no-mutants "$$(ls -t target/debug/deps/crash-*[0-9a-f][0-9a-f] | head -1)" $(LIBS:%=$(OUT)/lib%.so.1) $(ARCHIVE)
 	capi-tests/run
 	$(MAKE) check-counts
 	tools/status-table --check

@@ -282,8 +282,7 @@ pub(super) fn drain() {
     if fault.is_none_or(|f| f == Fault::Late) {
         with_session(|s| {
             s.count(site);
-            s.note_fence(Some(site.1));
-            s.settle(fault.is_some());
+            s.fence(site.1, fault.is_some());
         });
     }
 }
@@ -374,23 +373,22 @@ impl Session {
         }
     }
 
-    /// What the thread flushed is durable; what was there before is not. A
-    /// late fence only keeps it, and takes effect with the next one.
-    fn settle(&mut self, late: bool) {
-        let held = std::mem::take(&mut self.held);
+    /// A late fence keeps what was flushed, which takes effect with the next one:
+    /// before that it is as durable as what nobody flushed.
+    fn fence(&mut self, site: &'static Location<'static>, late: bool) {
         if late {
-            self.held = std::mem::take(&mut self.pending);
-        } else {
-            self.make_durable();
+            std::mem::swap(&mut self.held, &mut self.pending);
         }
-        for (at, versions) in held {
-            self.pending.entry(at).or_insert(versions);
-        }
-        if late {
-            self.make_durable();
+        self.note_fence(Some(site));
+        self.make_durable();
+        if !late {
+            for (at, versions) in std::mem::take(&mut self.held) {
+                self.pending.entry(at).or_insert(versions);
+            }
         }
     }
 
+    /// What the thread flushed is durable; what was there before is not.
     fn make_durable(&mut self) {
         let thread = std::thread::current().id();
         let (view, dirty, image) = (&self.view, &mut self.dirty, &mut self.image);

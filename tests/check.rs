@@ -7,14 +7,10 @@ mod media;
 #[path = "crash/world.rs"]
 mod world;
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use media::{CHUNK, CHUNK0, HEAP, LANE, LANES, ZONE, put_u64, sum, u64_at};
 use pmem_rs::obj::Pool;
 use pmem_rs::pool::finding::Gravity;
-use world::{
-    ImageFile, MIB, Scratch, abort, alloc, close, create, free, in_tx, overwrite, slot, tx, tx_alloc,
-};
+use world::{ImageFile, MIB, Scratch, another, close, create, in_tx, overwrite, populate};
 
 /// What a check says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,26 +28,11 @@ use Verdict::{Defect, Refused, Remark};
 /// whose undo log is extended leaves it.
 fn base(crashed: bool) -> Vec<u8> {
     let file = Scratch::new("check");
-    // Tests have pools open at the same time.
-    static NTH: AtomicU32 = AtomicU32::new(1);
-    let p = create(&file.0, b"check", 24 * MIB, true, NTH.fetch_add(1, Ordering::Relaxed));
-    let root = p.root(10_000, None).unwrap().off;
-    for i in 0..40 {
-        alloc(p, slot(p, root + 16 * i), [40, 100, 300, 1500, 5000, 20_000][i as usize % 6], i);
-    }
-    for i in (0..40).step_by(3) {
-        free(p, slot(p, root + 16 * i));
-    }
-    alloc(p, slot(p, root + 800), 600_000, 50);
-    alloc(p, slot(p, root + 816), 2_700_000, 51);
+    let p = create(&file.0, b"check", 24 * MIB, true, another());
+    let root = populate(p);
     in_tx(p, || overwrite(p, root + 5000, 4000, 1));
     if crashed {
-        tx().begin(p.target(), None).unwrap();
-        (0..20).for_each(|i| overwrite(p, root + 2000 + 100 * i, 60, 2));
-        overwrite(p, root + 5000, 5000, 3);
-        tx_alloc(p, root + 900, 100, 60);
-        let image = world::bytes(p).to_vec();
-        abort();
+        let image = world::crashed(p, root);
         close(p);
         return image;
     }

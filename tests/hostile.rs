@@ -20,8 +20,8 @@ use pmem_rs::obj::{Oid, Pool};
 use pmem_rs::pool::OpenOptions;
 use rng::Rng;
 use world::{
-    ImageFile, MIB, Scratch, abort, alloc, at, close, create, free, in_tx, overwrite, request, slot, tx,
-    tx_alloc,
+    ImageFile, MIB, Scratch, abort, alloc, at, close, create, free, in_tx, overwrite, populate, request,
+    slot, tx,
 };
 
 const SIZE: u64 = 24 * MIB;
@@ -39,31 +39,13 @@ fn number(name: &str, default: u64) -> u64 {
 fn base(crashed: bool) -> Vec<u8> {
     let file = Scratch::new("hostile");
     let p = create(&file.0, b"hostile", SIZE, true, 0);
-    let root = p.root(10_000, None).unwrap().off;
-    for i in 0..40 {
-        alloc(p, slot(p, root + 16 * i), [40, 100, 300, 1500, 5000, 20_000][i as usize % 6], i);
-    }
-    for i in (0..40).step_by(3) {
-        free(p, slot(p, root + 16 * i));
-    }
-    alloc(p, slot(p, root + 800), 600_000, 50);
-    alloc(p, slot(p, root + 816), 2_700_000, 51);
+    let root = populate(p);
     alloc(p, slot(p, root + 832), 2_700_000, 52);
     free(p, slot(p, root + 816));
     in_tx(p, || overwrite(p, root + 5000, 4000, 1));
-    let image = if crashed {
-        tx().begin(p.target(), None).unwrap();
-        (0..20).for_each(|i| overwrite(p, root + 2000 + 100 * i, 60, 2));
-        overwrite(p, root + 5000, 5000, 3);
-        tx_alloc(p, root + 900, 100, 60);
-        let image = world::bytes(p).to_vec();
-        abort();
-        image
-    } else {
-        world::bytes(p).to_vec()
-    };
+    let image = crashed.then(|| world::crashed(p, root));
     close(p);
-    if crashed { image } else { std::fs::read(file.path()).unwrap() }
+    image.unwrap_or_else(|| std::fs::read(file.path()).unwrap())
 }
 
 // --- mutations ------------------------------------------------------------------

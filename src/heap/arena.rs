@@ -139,8 +139,7 @@ impl Heap {
     /// caller holds.
     fn reserve_chunks(&self, chunks: u32, header: HeaderType, locked: Option<usize>) -> Option<(u32, u32)> {
         loop {
-            self.gather_chunks(chunks);
-            if let Some(found) = self.free_blocks().reserve(&self.region, &self.zones, chunks, header) {
+            if let Some(found) = self.reserve_free(chunks, header) {
                 return Some(found);
             }
             if !self.scan_next_zone() && !self.look_at_all_runs() {
@@ -148,15 +147,16 @@ impl Heap {
             }
         }
         self.reclaim_empty_runs(locked);
-        self.free_blocks().reserve(&self.region, &self.zones, chunks, header)
+        self.reserve_free(chunks, header)
     }
 
-    /// Before several chunks in a row are taken: empty runs of earlier processes
-    /// between free blocks would scatter them.
-    fn gather_chunks(&self, chunks: u32) {
+    /// Chunks from the free blocks. Empty runs of earlier processes between them
+    /// would scatter several in a row.
+    fn reserve_free(&self, chunks: u32, header: HeaderType) -> Option<(u32, u32)> {
         if chunks > 1 {
             self.look_at_all_runs();
         }
+        self.free_blocks().reserve(&self.region, &self.zones, chunks, header)
     }
 
     pub(super) fn reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
@@ -327,9 +327,8 @@ impl Heap {
     /// A new run, from free chunks; with `locked`, from emptied runs too.
     fn new_run(&self, class: u8, locked: Option<usize>) -> *mut RunMap {
         let Some(g) = self.classes.get(class).map(|c| c.run) else { return null_mut() };
-        self.gather_chunks(g.chunks);
         let found = match locked {
-            None => self.free_blocks().reserve(&self.region, &self.zones, g.chunks, g.header()),
+            None => self.reserve_free(g.chunks, g.header()),
             Some(_) => self.reserve_chunks(g.chunks, g.header(), locked),
         };
         let Some((z, chunk)) = found else { return null_mut() };

@@ -26,7 +26,7 @@ impl Pool {
 /// Looks at the pool as it is, recovers it, and looks at what becomes of it.
 fn inspect(file: &mut PoolFile, findings: &mut Findings) -> Result<()> {
     let (region, g) = (file.region(), file.geometry());
-    probe(file, file.heap_size())?;
+    probe(file)?;
     pool::check::inspect(&region, g.heap_offset, heap::MIN_HEAP, findings);
     let (size, max) = (file.heap_size(), region.len() as u64 - g.heap_offset);
     if size < heap::MIN_HEAP || size > max {

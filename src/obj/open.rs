@@ -77,7 +77,7 @@ impl Pool {
         if globals::is_on(&globals::PREFAULT_AT_OPEN) {
             prefault(&file.region());
         }
-        match recover(&mut file) {
+        match probe(&file).and_then(|()| recover(&mut file)) {
             Ok(()) => start(file),
             Err(e) => {
                 file.close();
@@ -122,11 +122,11 @@ pub(super) fn bounds(file: &PoolFile, heap_size: u64) -> Bounds {
 }
 
 /// All that recovery looks at, but for extensions of logs, can be read.
-pub(super) fn probe(file: &PoolFile, heap_size: u64) -> Result<()> {
+pub(super) fn probe(file: &PoolFile) -> Result<()> {
     let g = file.geometry();
     file.probe(g.lanes_offset..g.lanes_offset + g.nlanes * ulog::LANE_SIZE)?;
     // A size that is too large is told of by the heap's own check.
-    let heap_size = heap_size.min(file.region().len() as u64 - g.heap_offset);
+    let heap_size = file.heap_size().min(file.region().len() as u64 - g.heap_offset);
     for range in heap::metadata(g.heap_offset, heap_size) {
         file.probe(range)?;
     }
@@ -139,7 +139,6 @@ pub(super) fn recover(file: &mut PoolFile) -> Result<()> {
     let (region, g) = (file.region(), file.geometry());
     let (size, budget) = (file.heap_size(), Budget::new(&region));
     let run_id = file.next_run_id()?;
-    probe(file, size)?;
     heap::check(&region, g.heap_offset, size)?;
     let bounds = bounds(file, size);
     for lane in 0..g.nlanes {

@@ -109,6 +109,7 @@ fn add(own: &mut Sorted<(u64, usize)>, a: &Action, i: usize) -> Result<(), Error
 mod tests {
     use super::*;
     use crate::heap::{Block, HeaderType};
+    use crate::tx::sorted::tests::random;
 
     fn alloc(start: u64) -> Action {
         let header = HeaderType::Compact;
@@ -118,11 +119,7 @@ mod tests {
     /// Against a plain list, with and without the index.
     #[test]
     fn allocations_are_found() {
-        let mut seed = 5u64;
-        let mut rnd = |n: usize| {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (seed >> 33) as usize % n
-        };
+        let mut rnd = random(5);
         let mut actions = Actions::new();
         let (mut live, mut gone, mut next) = (Vec::new(), 0, 64);
         for round in 0..20_000 {

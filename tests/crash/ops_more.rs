@@ -2,7 +2,6 @@
 
 use pmem_rs::heap::{ClassInfo, HeaderType};
 use pmem_rs::obj::{Defragmented, Oid, Pool, Request};
-use pmem_rs::pool::OpenOptions;
 use pmem_rs::tx::AddRange;
 
 use crate::found::entry;
@@ -25,19 +24,16 @@ pub fn growth() -> History {
     const MORE: u64 = 9;
     let (mut w, root) = world(16);
     alloc(w.pool(), slot(w.pool(), root), HUGE, 1);
-    close(w.pool.take().unwrap());
-    let mut image = std::fs::read(w.file.path()).unwrap();
-    let heap = media::heap(&image).unwrap();
-    let (c, size) = *heap.free.last().unwrap();
-    assert!(c + size == heap.chunks && size > MORE, "the last block is free");
-    put_u64(&mut image, ZONE + 64 + 8 * c, (size - MORE) << 32 | 2);
-    let magic = u64_at(&image, ZONE) as u32 as u64;
-    put_u64(&mut image, ZONE, (heap.chunks - MORE) << 32 | magic);
-    w.file.write(&image);
-    // The world's own open leaves the file as it is.
-    let private = OpenOptions { private: true };
-    w.pool = Some(unlocked(|| Pool::open_with(&w.file.0, None, private)).unwrap());
-    w.record();
+    let mut size = 0;
+    w.record_edited(|image| {
+        let heap = media::heap(image).unwrap();
+        let (c, chunks) = *heap.free.last().unwrap();
+        assert!(c + chunks == heap.chunks && chunks > MORE, "the last block is free");
+        put_u64(image, ZONE + 64 + 8 * c, (chunks - MORE) << 32 | 2);
+        let magic = u64_at(image, ZONE) as u32 as u64;
+        put_u64(image, ZONE, (heap.chunks - MORE) << 32 | magic);
+        size = chunks;
+    });
     w.step("needs all", |p| alloc(p, slot(p, root + 16), size * media::CHUNK - 16, 2));
     w.finish("growth")
 }

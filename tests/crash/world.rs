@@ -356,3 +356,30 @@ pub fn unlocked<T>(mut open: impl FnMut() -> pmem_rs::obj::Result<T>) -> pmem_rs
     }
     open()
 }
+
+// --- pools with something of everything -------------------------------------------
+
+/// Fills a pool with objects of all kinds; its root, whose data changes.
+pub fn populate(p: &'static Pool) -> u64 {
+    let root = p.root(10_000, None).unwrap().off;
+    for i in 0..40 {
+        alloc(p, slot(p, root + 16 * i), [40, 100, 300, 1500, 5000, 20_000][i as usize % 6], i);
+    }
+    for i in (0..40).step_by(3) {
+        free(p, slot(p, root + 16 * i));
+    }
+    alloc(p, slot(p, root + 800), 600_000, 50);
+    alloc(p, slot(p, root + 816), 2_700_000, 51);
+    root
+}
+
+/// What a crash in a transaction whose undo log is extended leaves.
+pub fn crashed(p: &'static Pool, root: u64) -> Vec<u8> {
+    tx().begin(p.target(), None).unwrap();
+    (0..20).for_each(|i| overwrite(p, root + 2000 + 100 * i, 60, 2));
+    overwrite(p, root + 5000, 5000, 3);
+    tx_alloc(p, root + 900, 100, 60);
+    let image = bytes(p).to_vec();
+    abort();
+    image
+}

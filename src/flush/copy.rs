@@ -98,7 +98,7 @@ pub unsafe fn stream_summing(dst: *mut u8, src: *const u8, len: usize) -> Option
 /// # Safety
 /// `dst` is writable for `len` bytes.
 pub unsafe fn fill(dst: *mut u8, byte: u8, len: usize, flags: MemFlags) {
-    let line = Line([byte; LINE]);
+    let line = Line::of(byte);
     let e = Engine::peek();
     // SAFETY: by contract; a pattern overlaps nothing.
     unsafe {

@@ -6,7 +6,6 @@
 //!   store, so it can never be seen, or survive, half-written;
 //! * the destination is never read, and nothing outside it is written.
 
-use super::arch::stream_part;
 use super::arch::writeback::{LINE, fence};
 use super::engine::Engine;
 
@@ -27,6 +26,23 @@ pub trait Kernel {
     /// As [`Kernel::store64`], with `dst` line-aligned.
     unsafe fn stream64(dst: *mut u8, src: *const u8);
 
+    /// Lines of a group: as many as there are registers for, so that loads do
+    /// not wait for the streamed stores before them (those whose addresses
+    /// agree in the lower 12 bits). Divides [`FENCED`].
+    const GROUP: usize;
+
+    /// As [`Kernel::stream64`], for a group of lines.
+    ///
+    /// # Safety
+    /// As there.
+    unsafe fn stream_group(dst: *mut u8, src: *const u8);
+
+    /// Writes a whole line of one word past the cache.
+    ///
+    /// # Safety
+    /// As [`Kernel::stream64`].
+    unsafe fn stream_word(dst: *mut u8, word: u64);
+
     /// Leaves the CPU as other code expects it.
     ///
     /// # Safety
@@ -39,6 +55,21 @@ pub trait Kernel {
 pub trait Source: Copy {
     /// The address to read the bytes at `off` from.
     fn at(self, off: usize) -> *const u8;
+
+    /// Whether writing `len` bytes at `dst` leaves the source as it is.
+    fn is_apart(self, dst: *mut u8, len: usize) -> bool;
+
+    /// Streams the line at `off`.
+    ///
+    /// # Safety
+    /// As [`Kernel::stream64`].
+    unsafe fn stream64<K: Kernel>(self, dst: *mut u8, off: usize);
+
+    /// Streams the group of lines at `off`.
+    ///
+    /// # Safety
+    /// As [`Kernel::stream_group`].
+    unsafe fn stream_group<K: Kernel>(self, dst: *mut u8, off: usize);
 }
 
 /// Memory to copy.
@@ -50,19 +81,63 @@ impl Source for Bytes {
     fn at(self, off: usize) -> *const u8 {
         self.0.wrapping_add(off)
     }
+
+    #[inline(always)]
+    fn is_apart(self, dst: *mut u8, len: usize) -> bool {
+        self.0.addr().abs_diff(dst.addr()) >= len
+    }
+
+    #[inline(always)]
+    unsafe fn stream64<K: Kernel>(self, dst: *mut u8, off: usize) {
+        // SAFETY: by contract.
+        unsafe { K::stream64(dst, self.at(off)) }
+    }
+
+    #[inline(always)]
+    unsafe fn stream_group<K: Kernel>(self, dst: *mut u8, off: usize) {
+        // SAFETY: by contract.
+        unsafe { K::stream_group(dst, self.at(off)) }
+    }
 }
 
-/// A line of equal bytes, read again and again: a fill.
+/// One line, again and again: a fill.
 #[derive(Clone, Copy)]
 pub struct Pattern<'a>(pub &'a Line);
 
+/// A line of equal words.
 #[repr(C, align(64))]
-pub struct Line(pub [u8; LINE]);
+pub struct Line(pub [u64; LINE / 8]);
+
+impl Line {
+    pub fn of(byte: u8) -> Line {
+        Line([u64::from_ne_bytes([byte; 8]); LINE / 8])
+    }
+}
 
 impl Source for Pattern<'_> {
     #[inline(always)]
     fn at(self, _: usize) -> *const u8 {
-        self.0.0.as_ptr()
+        self.0.0.as_ptr().cast()
+    }
+
+    #[inline(always)]
+    fn is_apart(self, _: *mut u8, _: usize) -> bool {
+        true
+    }
+
+    /// From a register: a load would wait for the stores that made the line.
+    #[inline(always)]
+    unsafe fn stream64<K: Kernel>(self, dst: *mut u8, _: usize) {
+        // SAFETY: by contract.
+        unsafe { K::stream_word(dst, self.0.0[0]) }
+    }
+
+    #[inline(always)]
+    unsafe fn stream_group<K: Kernel>(self, dst: *mut u8, off: usize) {
+        for at in (0..K::GROUP * LINE).step_by(LINE) {
+            // SAFETY: by contract, a line of the group.
+            unsafe { self.stream64::<K>(dst.add(at), off + at) }
+        }
     }
 }
 
@@ -197,7 +272,7 @@ pub unsafe fn backward<K: Kernel, S: Source>(dst: *mut u8, src: S, len: usize) {
 /// # Safety
 /// As [`forward`] or [`backward`].
 #[inline(always)]
-unsafe fn store<K: Kernel, S: Source>(dst: *mut u8, src: S, off: usize, len: usize, way: Direction) {
+unsafe fn store<K: Kernel, S: Source>(dst: *mut u8, src: S, (off, len): (usize, usize), way: Direction) {
     let (dst, src) = (dst.wrapping_add(off), Offset(src, off));
     // SAFETY: by contract.
     unsafe {
@@ -216,6 +291,23 @@ impl<S: Source> Source for Offset<S> {
     #[inline(always)]
     fn at(self, off: usize) -> *const u8 {
         self.0.at(self.1 + off)
+    }
+
+    #[inline(always)]
+    fn is_apart(self, dst: *mut u8, len: usize) -> bool {
+        self.0.is_apart(dst.wrapping_sub(self.1), self.1 + len)
+    }
+
+    #[inline(always)]
+    unsafe fn stream64<K: Kernel>(self, dst: *mut u8, off: usize) {
+        // SAFETY: by contract.
+        unsafe { self.0.stream64::<K>(dst, self.1 + off) }
+    }
+
+    #[inline(always)]
+    unsafe fn stream_group<K: Kernel>(self, dst: *mut u8, off: usize) {
+        // SAFETY: by contract.
+        unsafe { self.0.stream_group::<K>(dst, self.1 + off) }
     }
 }
 
@@ -253,7 +345,7 @@ pub unsafe fn cached<K: Kernel, S: Source>(
         };
         // SAFETY: by contract; the block is part of the range.
         unsafe {
-            store::<K, S>(dst, src, block.start, block.len(), way);
+            store::<K, S>(dst, src, (block.start, block.len()), way);
             if flush {
                 engine.flush(dst.wrapping_add(block.start), block.len());
             }
@@ -265,10 +357,14 @@ pub unsafe fn cached<K: Kernel, S: Source>(
 
 /// Lines streamed between two fences where the CPU wants its write-combining
 /// buffers emptied in order: 768 bytes.
-const GROUP: usize = 12;
+const FENCED: usize = 12;
 
 /// Whole lines past the cache; partial ones at either end are cached and
 /// flushed. Ordered by the next fence.
+///
+/// The edges are stored first, where the source allows that, and flushed last:
+/// their lines are fetched while the others are streamed. (Streaming a part of
+/// a line is slower by far: its write-combining buffer is never full.)
 ///
 /// # Safety
 /// As [`cached`].
@@ -283,28 +379,37 @@ pub unsafe fn streamed<K: Kernel, S: Source>(
     let head = len.min(dst.addr().wrapping_neg() % LINE);
     let lines = (len - head) / LINE;
     let tail = head + lines * LINE;
-    // SAFETY: by contract; head, lines and tail make up the range.
+    let edges = [(0, head), (tail, len - tail)];
+    let (first, last) = match way {
+        Direction::Forward => (edges[0], edges[1]),
+        Direction::Backward => (edges[1], edges[0]),
+    };
+    let apart = src.is_apart(dst, len);
+    // SAFETY: by contract; head, lines and tail make up the range, and what
+    // overlaps is written in the order of `way`.
     unsafe {
-        if way == Direction::Forward {
-            edge::<K, S>(engine, dst, src, 0, head, way);
-        } else {
-            edge::<K, S>(engine, dst, src, tail, len - tail, way);
+        store::<K, S>(dst, src, first, way);
+        if apart {
+            store::<K, S>(dst, src, last, way);
         }
         let fences = engine.fences_streams();
         match way {
             Direction::Forward => lines_of::<K, S, false>(dst, src, head, lines, fences),
             Direction::Backward => lines_of::<K, S, true>(dst, src, head, lines, fences),
         }
-        if way == Direction::Forward {
-            edge::<K, S>(engine, dst, src, tail, len - tail, way);
-        } else {
-            edge::<K, S>(engine, dst, src, 0, head, way);
+        if !apart {
+            store::<K, S>(dst, src, last, way);
+        }
+        for (off, len) in edges {
+            if len != 0 {
+                engine.flush(dst.wrapping_add(off), len);
+            }
         }
         K::end();
     }
 }
 
-/// Streams `lines` whole lines from `first` on, in groups without a branch.
+/// Streams `lines` whole lines from `first` on, in groups.
 ///
 /// # Safety
 /// As [`cached`]; `first` is the offset of a line's start.
@@ -316,49 +421,23 @@ unsafe fn lines_of<K: Kernel, S: Source, const BACKWARD: bool>(
     lines: usize,
     fences: bool,
 ) {
-    let stream = |nth: usize| {
-        let off = first + LINE * if BACKWARD { lines - 1 - nth } else { nth };
-        // SAFETY: by contract; the line is one of the range.
-        unsafe { K::stream64(dst.add(off), src.at(off)) }
-    };
+    // The offset of the `nth` piece of `len` lines.
+    let offset = |nth: usize, len: usize| first + LINE * if BACKWARD { lines - nth - len } else { nth };
     let mut nth = 0;
-    while lines - nth >= GROUP {
-        for k in 0..GROUP {
-            stream(nth + k);
-        }
-        nth += GROUP;
-        if fences {
-            // Orders nothing that anyone relies on; see GROUP.
-            fence();
-        }
-    }
-    for nth in nth..lines {
-        stream(nth);
-    }
-}
-
-/// Less than a line.
-///
-/// # Safety
-/// As [`cached`].
-#[inline(always)]
-unsafe fn edge<K: Kernel, S: Source>(
-    engine: Engine,
-    dst: *mut u8,
-    src: S,
-    off: usize,
-    len: usize,
-    way: Direction,
-) {
-    if len == 0 {
-        return;
-    }
-    let to = dst.wrapping_add(off);
-    // SAFETY: by contract; `stream_part` gets line starts only.
+    // SAFETY: by contract; the lines are of the range.
     unsafe {
-        if !to.addr().is_multiple_of(LINE) || !stream_part(to, src.at(off), len) {
-            store::<K, S>(dst, src, off, len, way);
-            engine.flush(to, len);
+        while lines - nth >= K::GROUP {
+            let off = offset(nth, K::GROUP);
+            src.stream_group::<K>(dst.add(off), off);
+            nth += K::GROUP;
+            if fences && nth.is_multiple_of(FENCED) {
+                // Orders nothing that anyone relies on; see FENCED.
+                fence();
+            }
+        }
+        for nth in nth..lines {
+            let off = offset(nth, 1);
+            src.stream64::<K>(dst.add(off), off);
         }
     }
 }

@@ -129,8 +129,8 @@ fn kernel<K: Kernel>() {
             overlapping(run);
         }
         let way = Direction::Forward;
-        fills(&|d, b, n| kernel::cached::<K, _>(e, d, Pattern(&Line([b; 64])), n, way, true));
-        fills(&|d, b, n| kernel::streamed::<K, _>(e, d, Pattern(&Line([b; 64])), n, way));
+        fills(&|d, b, n| kernel::cached::<K, _>(e, d, Pattern(&Line::of(b)), n, way, true));
+        fills(&|d, b, n| kernel::streamed::<K, _>(e, d, Pattern(&Line::of(b)), n, way));
     }
 }
 

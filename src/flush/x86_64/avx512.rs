@@ -33,6 +33,35 @@ impl Kernel for Avx512 {
         }
     }
 
+    const GROUP: usize = 8;
+
+    #[inline(always)]
+    unsafe fn stream_group(dst: *mut u8, src: *const u8) {
+        // SAFETY: the trait's contract.
+        unsafe {
+            asm!(
+                "vmovups zmm0, [{s}]", "vmovups zmm1, [{s} + 64]", "vmovups zmm2, [{s} + 128]", "vmovups zmm3, [{s} + 192]",
+                "vmovups zmm4, [{s} + 256]", "vmovups zmm5, [{s} + 320]", "vmovups zmm6, [{s} + 384]", "vmovups zmm7, [{s} + 448]",
+                "vmovntps [{d}], zmm0", "vmovntps [{d} + 64], zmm1", "vmovntps [{d} + 128], zmm2", "vmovntps [{d} + 192], zmm3",
+                "vmovntps [{d} + 256], zmm4", "vmovntps [{d} + 320], zmm5", "vmovntps [{d} + 384], zmm6", "vmovntps [{d} + 448], zmm7",
+                d = in(reg) dst, s = in(reg) src,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn stream_word(dst: *mut u8, word: u64) {
+        // SAFETY: the trait's contract.
+        unsafe {
+            asm!("vpbroadcastq zmm0, {w}",
+                "vmovntps [{d}], zmm0",
+                d = in(reg) dst, w = in(reg) word, out("xmm0") _, options(nostack, preserves_flags));
+        }
+    }
+
     #[inline(always)]
     unsafe fn end() {
         // SAFETY: AVX-512F implies AVX.

@@ -13,6 +13,6 @@ pub mod writeback;
 pub use avx::Avx;
 pub use avx512::Avx512;
 pub use movdir64b::Movdir64b;
-pub use sse2::{Sse2, stream_part};
+pub use sse2::Sse2;
 pub use summed::stream_summing;
 pub use words::Words;

@@ -28,7 +28,7 @@ pub trait Kernel {
 
     /// Lines of a group: as many as there are registers for, so that loads do
     /// not wait for the streamed stores before them (those whose addresses
-    /// agree in the lower 12 bits). Divides [`FENCED`].
+    /// agree in the lower 12 bits).
     const GROUP: usize;
 
     /// As [`Kernel::stream64`], for a group of lines.
@@ -423,16 +423,18 @@ unsafe fn lines_of<K: Kernel, S: Source, const BACKWARD: bool>(
 ) {
     // The offset of the `nth` piece of `len` lines.
     let offset = |nth: usize, len: usize| first + LINE * if BACKWARD { lines - nth - len } else { nth };
-    let mut nth = 0;
+    let (mut nth, mut unfenced) = (0, 0);
     // SAFETY: by contract; the lines are of the range.
     unsafe {
         while lines - nth >= K::GROUP {
             let off = offset(nth, K::GROUP);
             src.stream_group::<K>(dst.add(off), off);
             nth += K::GROUP;
-            if fences && nth.is_multiple_of(FENCED) {
+            unfenced += K::GROUP;
+            if fences && unfenced >= FENCED {
                 // Orders nothing that anyone relies on; see FENCED.
                 fence();
+                unfenced = 0;
             }
         }
         for nth in nth..lines {

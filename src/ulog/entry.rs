@@ -97,15 +97,21 @@ pub(super) fn unverified_at(region: &Region, at: u64, end: u64) -> Option<Found>
     Some(Found { op, target, at, len, size })
 }
 
+#[inline]
 fn is_confirmed(region: &Region, e: &Found, gen_num: u64) -> bool {
-    let mut sum = Sum::default();
-    sum.add_u64(region.load(e.at));
-    sum.add_zeros(2); // the checksum itself
-    let covered = if defect!(UndoSumHeaderOnly) { 48 } else { e.size - 16 };
     // SAFETY: recovery is alone with the lane's logs.
-    sum.add(unsafe { region.bytes(e.at + 16, covered) });
+    let words = bytes_as_words(unsafe { region.bytes(e.at, e.size) });
+    let [first, found, words @ ..] = words else { return false };
+    let (line, lines) = words.split_at(6);
+    let mut sum = Sum::default();
+    sum.add_u64(*first);
+    sum.add_zeros(2); // the checksum itself
+    sum.add_pairs(line);
+    if !lines.is_empty() && !defect!(UndoSumHeaderOnly) {
+        sum.add_words(lines);
+    }
     sum.add_u64(if defect!(UndoSumWithoutGeneration) { 0 } else { gen_num });
-    sum.value() == region.load(e.at + 8) || defect!(UndoSumUnchecked)
+    sum.value() == *found || defect!(UndoSumUnchecked)
 }
 
 /// Writes an empty log into `usable` bytes at the offset `user`, the data of
@@ -148,4 +154,12 @@ pub fn valid_extension(region: &Region, link: u64, from: u64, to: u64) -> Option
 pub(super) fn words_as_bytes(words: &[u64]) -> &[u8] {
     // SAFETY: u64 has no padding and a u8 no alignment.
     unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), std::mem::size_of_val(words)) }
+}
+
+/// The words of whole lines.
+fn bytes_as_words(bytes: &[u8]) -> &[u64] {
+    // SAFETY: any bytes are words.
+    let (before, words, after) = unsafe { bytes.align_to() };
+    debug_assert!(before.is_empty() && after.is_empty());
+    words
 }

@@ -221,6 +221,7 @@ fn apply(region: &Region, e: &Found) {
             region.flush(e.target, 8);
         }
         Op::BufCpy => {
+            map_pages(region, e.target, e.len);
             // A memmove: an overlap, which only a forged log has, does no harm.
             region.copy_within(e.target, e.at + BUF_HEADER, e.len);
         }
@@ -228,6 +229,15 @@ fn apply(region: &Region, e: &Found) {
             let byte = region.load(e.at + BUF_HEADER) as u8;
             region.fill(e.target, byte, e.len);
         }
+    }
+}
+
+/// Loads from each page of a range that is about to be stored to: at a load
+/// the kernel maps the pages around as well, at a store the one page alone.
+fn map_pages(region: &Region, at: u64, len: u64) {
+    for page in (at..at + len).step_by(4096) {
+        // SAFETY: inside the mapping, as `at` checked.
+        unsafe { region.at(page, 1).read_volatile() };
     }
 }
 

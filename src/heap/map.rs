@@ -318,7 +318,7 @@ mod tests {
                 assert!(bit == 0 || word_was >> (bit - 1) & 1 == 0, "not at the gap's start");
                 held.push((word, bit, count));
             }
-            if rng % 2 == 0 && !held.is_empty() {
+            if rng.is_multiple_of(2) && !held.is_empty() {
                 let (word, bit, count) = held.swap_remove((rng >> 16) as usize % held.len());
                 map.give_back(8 * word as u64, mask(bit, count));
             }

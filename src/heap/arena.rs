@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 
 use super::block::Block;
 use super::class::{HUGE, NO_CLASS};
-use super::layout::{CHUNK, HeaderType, MAX_ALLOC, RUN_HEADER, RunGeometry};
-use super::run::{self, RunMap};
+use super::layout::{CHUNK, HeaderType, MAX_ALLOC, RunGeometry};
+use super::map::RunMap;
+use super::run;
 use super::zone::{Slot, SlotState, Zone};
 use super::{Error, Heap, Request};
 use crate::lock::RawLock;
@@ -210,9 +211,9 @@ impl Heap {
     /// A run stops serving its arena.
     pub(super) fn detach(&self, slot: &Slot, map: &RunMap) {
         slot.lock.with(|| {
-            let free = map.free_units();
             slot.set_state(SlotState::Full);
-            if free > 0 {
+            map.merge();
+            if map.longest_gap() > 0 {
                 self.list(slot, map.zone, map.chunk);
             }
         });
@@ -222,31 +223,6 @@ impl Heap {
     #[cold]
     fn why_none(&self, size: u64) -> Error {
         if self.short_of_memory.swap(false, Relaxed) { Error::OutOfMemory } else { Error::Full(size) }
-    }
-
-    /// Puts a run with free units on the recycler's list. The slot's lock is
-    /// held. Without memory the run stays "full" until the next free in it, or
-    /// until space is looked for everywhere.
-    pub(super) fn list(&self, slot: &Slot, zone: u32, chunk: u32) {
-        let mut runs = self.recycler(slot.class());
-        if runs.try_reserve(1).is_ok() {
-            runs.push((zone, chunk));
-            slot.set_state(SlotState::Listed);
-        } else {
-            self.unlisted.store(true, Relaxed);
-        }
-    }
-
-    /// Lists the runs for which there was no memory when they should have been.
-    #[cold]
-    fn list_the_unlisted(&self) {
-        for zone in self.zones.iter().filter(|z| z.is_ready()) {
-            for c in 0..zone.chunks {
-                if let Some(slot) = zone.slot(c).filter(|s| s.state() == SlotState::Full) {
-                    slot.lock.with(|| self.list_scanned(zone, c, slot));
-                }
-            }
-        }
     }
 
     fn next_run(&self, arena: usize, class: u8, units: u32) -> *mut RunMap {
@@ -271,52 +247,7 @@ impl Heap {
         if run.is_null() { self.steal(arena, class, units) } else { run }
     }
 
-    /// A listed run of the class that has room.
-    pub(super) fn recycled_run(&self, class: u8, units: u32) -> *mut RunMap {
-        let mut runs = self.recycler(class);
-        let Some(i) = runs.iter().rposition(|&(z, c)| self.may_fit(z, c, units)) else {
-            return null_mut();
-        };
-        let (z, c) = runs.swap_remove(i);
-        drop(runs);
-        self.activate(&self.zones[z as usize], c, class)
-    }
-
-    /// A glance at a listed run: nothing is reserved from it meanwhile, so
-    /// room can only grow.
-    fn may_fit(&self, z: u32, c: u32, units: u32) -> bool {
-        let zone = &self.zones[z as usize];
-        let Some(slot) = zone.slot(c) else { return false };
-        match (slot.map(), self.classes.get(slot.class())) {
-            (Some(map), _) => map.fits(units),
-            (None, Some(class)) => {
-                run::media_fits(&self.region, zone.chunk(c) + RUN_HEADER, &class.run, units)
-            }
-            _ => false,
-        }
-    }
-
-    /// Makes a run serve an arena, with all units that came back.
-    fn activate(&self, zone: &Zone, chunk: u32, class: u8) -> *mut RunMap {
-        let (Some(slot), Some(c)) = (zone.slot(chunk), self.classes.get(class)) else { return null_mut() };
-        slot.lock.with(|| {
-            if slot.map.load(Relaxed).is_null()
-                && let Some(map) = self.read_map(zone, chunk, c.run)
-            {
-                slot.map.store(map, Relaxed);
-            }
-            match slot.map() {
-                Some(map) => {
-                    map.merge();
-                    slot.set_state(SlotState::Active);
-                }
-                None => self.list(slot, zone.index, chunk), // out of memory
-            }
-            slot.map.load(Relaxed)
-        })
-    }
-
-    fn read_map(&self, zone: &Zone, chunk: u32, g: RunGeometry) -> Option<*mut RunMap> {
+    pub(super) fn read_map(&self, zone: &Zone, chunk: u32, g: RunGeometry) -> Option<*mut RunMap> {
         let map = RunMap::read(&self.region, zone, chunk, g);
         if map.is_none() {
             self.short_of_memory.store(true, Relaxed);
@@ -375,21 +306,34 @@ impl Heap {
     /// caller that holds an arena's lock only tries the others', as another
     /// thread may be here with the locks the other way round.
     fn reclaim_empty_runs(&self, locked: Option<usize>) {
+        // Who finds nothing noted has waited for what others found.
+        let _guard = match (self.reclaiming.try_lock(), locked) {
+            (Ok(guard), _) => guard,
+            (Err(_), None) => super::lock(&self.reclaiming),
+            (Err(_), Some(_)) => return,
+        };
         if self.unlisted.swap(false, Relaxed) {
             self.list_the_unlisted();
+        }
+        // What becomes empty from here on is noted again.
+        if !self.emptied.swap(false, Relaxed) {
+            return;
         }
         for (i, a) in self.arenas.iter().enumerate() {
             match locked {
                 None => a.lock.lock(),
                 Some(own) if own == i => (),
                 Some(_) if a.lock.try_lock() => (),
-                Some(_) => continue,
+                Some(_) => {
+                    self.emptied.store(true, Relaxed);
+                    continue;
+                }
             }
             for class in 1..NO_CLASS {
                 // SAFETY: an arena's runs keep their maps while they serve it.
                 if let Some(map) = unsafe { a.active(class).as_ref() } {
                     let slot = self.slot_of(map);
-                    if slot.lock.with(|| map.free_units()) == map.geometry.units {
+                    if slot.lock.with(|| map.is_empty()) {
                         self.detach(slot, map);
                         a.set_active(class, null_mut());
                     }
@@ -402,49 +346,6 @@ impl Heap {
         for class in 1..=NO_CLASS {
             self.reclaim_listed(class);
         }
-    }
-
-    fn reclaim_listed(&self, class: u8) {
-        let mut from = 0;
-        loop {
-            let mut runs = self.recycler(class);
-            let Some(i) = (from..runs.len()).find(|&i| self.is_empty_run(runs[i])) else { return };
-            let (z, c) = runs.swap_remove(i);
-            drop(runs);
-            self.run_to_free(&self.zones[z as usize], c);
-            from = i;
-        }
-    }
-
-    /// Whether a listed run has neither an allocated nor a reserved unit. Its
-    /// lock is only tried: whoever holds it may be about to list a run.
-    fn is_empty_run(&self, (z, c): (u32, u32)) -> bool {
-        let zone = &self.zones[z as usize];
-        let Some(slot) = zone.slot(c).filter(|s| s.lock.try_lock()) else { return false };
-        let empty = match slot.map() {
-            Some(map) => map.free_units() == map.geometry.units,
-            None => self.is_empty_on_media(zone, c),
-        };
-        slot.lock.unlock();
-        empty
-    }
-
-    /// Whether no unit of a run is allocated; what nothing is reserved in is
-    /// as media says.
-    pub(super) fn is_empty_on_media(&self, zone: &Zone, c: u32) -> bool {
-        let h = zone.header(&self.region, c);
-        self.geometry(zone.index, c, h)
-            .is_some_and(|g| run::first_in_use(&self.region, zone.chunk(c) + RUN_HEADER, &g, 0).is_none())
-    }
-
-    /// As [`Heap::is_empty_on_media`], for a run in which nothing is allocated
-    /// any more: however often it is asked, each word is looked at once.
-    pub(super) fn became_empty(&self, slot: &Slot, zone: &Zone, c: u32) -> bool {
-        let Some(g) = self.geometry(zone.index, c, zone.header(&self.region, c)) else { return false };
-        let from = slot.empty_words.load(Relaxed);
-        let found = run::first_in_use(&self.region, zone.chunk(c) + RUN_HEADER, &g, from);
-        slot.empty_words.store(found.unwrap_or(g.words), Relaxed);
-        found.is_none()
     }
 
     /// An empty run that serves nobody becomes a free block.

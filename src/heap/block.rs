@@ -4,7 +4,8 @@ use super::layout::{
     CHUNK, ChunkHeader, FREE, HEAP_HEADER, HeaderType, MAX_UNITS, RUN, RUN_DATA, RUN_HEADER, RunGeometry,
     USED, ZONE_META, ZONE_SIZE,
 };
-use super::run::{self, mask};
+use super::map::mask;
+use super::run;
 use super::zone::{SlotState, Zone};
 use super::{Error, Heap};
 

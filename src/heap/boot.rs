@@ -9,7 +9,8 @@ use super::layout::{
     CHUNK, ChunkHeader, FREE, HEAP_HEADER, MAX_CHUNKS, MIN_HEAP, RUN, RUN_HEADER, USED, ZONE_HEADER,
     zone_chunks, zone_count,
 };
-use super::run::{self, RunMap};
+use super::map::RunMap;
+use super::run;
 use super::zone::{Slot, SlotState, Zone};
 use super::{Error, Heap};
 use crate::pool::Region;

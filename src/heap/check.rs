@@ -8,7 +8,8 @@ use super::layout::{
     ALIGNED, CHUNK, ChunkHeader, FLEX_BITMAP, FOOTER, HEADER_NONE, HeaderType, MAX_UNITS, RUN, RUN_DATA,
     RUN_HEADER, RunGeometry, USED, ZONE_HEADER, ZONE_MAGIC, zone_chunks, zone_count,
 };
-use super::run::{mask, read_geometry};
+use super::map::mask;
+use super::run::read_geometry;
 use super::zone::Zone;
 use super::{Error, Heap, INTERNAL};
 use crate::pool::Region;

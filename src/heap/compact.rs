@@ -40,14 +40,14 @@ impl Heap {
             }
             self.cancel(&new);
             if attempt == 0 {
-                self.prefer_full_runs(arena, class);
+                self.prefer_full_run(arena, class, units);
             }
         }
         None
     }
 
-    /// Has the arena take the fullest runs of a class next.
-    fn prefer_full_runs(&self, arena: usize, class: u8) {
+    /// Has the arena take the fullest run of a class with room for `units`.
+    fn prefer_full_run(&self, arena: usize, class: u8, units: u32) {
         self.look_at_all_runs();
         let a = &self.arenas[arena];
         a.lock.with(|| {
@@ -56,9 +56,8 @@ impl Heap {
                 self.detach(self.slot_of(map), map);
                 a.set_active(class, null_mut());
             }
+            let used = |(z, c)| self.filling(z, c).map_or(0, |(_, used)| used);
+            a.set_active(class, self.prefer(class, units, used));
         });
-        let used = |&(z, c): &(u32, u32)| self.filling(z, c).map_or(0, |(_, used)| used);
-        // The last of the list that fits is taken.
-        self.recycler(class).sort_unstable_by_key(used);
     }
 }

@@ -18,8 +18,10 @@ mod error;
 mod huge;
 mod iter;
 mod layout;
+mod map;
 mod operation;
 mod publish;
+mod recycler;
 mod run;
 mod seats;
 mod stats;
@@ -82,9 +84,13 @@ pub struct Heap {
     next_zone: AtomicU32,
     free: Mutex<huge::FreeBlocks>,
     arenas: arenas::Arenas,
-    recyclers: Vec<Mutex<Vec<(u32, u32)>>>,
+    recyclers: Vec<recycler::Recycler>,
     /// A run is not on a recycler's list, though it should be.
     unlisted: AtomicBool,
+    /// A run may have become empty since all were looked at.
+    emptied: AtomicBool,
+    /// Held while empty runs become free chunks.
+    reclaiming: Mutex<()>,
     /// Memory was short when space was looked for.
     short_of_memory: AtomicBool,
     /// Runs of earlier processes at which nobody looked yet.
@@ -122,6 +128,8 @@ impl Heap {
             arenas,
             recyclers: Vec::new(),
             unlisted: AtomicBool::new(false),
+            emptied: AtomicBool::new(false),
+            reclaiming: Mutex::default(),
             short_of_memory: AtomicBool::new(false),
             unseen: Mutex::default(),
             undo_extension: AtomicU64::new(UNDO_EXTENSION),
@@ -133,7 +141,7 @@ impl Heap {
         fill(&mut heap.zones, zones as usize, |z| {
             zone::Zone::new(start, z as u32, layout::zone_chunks(size, z as u64) as u32)
         })?;
-        fill(&mut heap.recyclers, RECYCLERS, |_| Mutex::default())?;
+        fill(&mut heap.recyclers, RECYCLERS, |_| Default::default())?;
         heap.grow_zones();
         Ok(heap)
     }
@@ -198,10 +206,6 @@ impl Heap {
 
     fn free_blocks(&self) -> MutexGuard<'_, huge::FreeBlocks> {
         lock(&self.free)
-    }
-
-    fn recycler(&self, class: u8) -> MutexGuard<'_, Vec<(u32, u32)>> {
-        lock(&self.recyclers[class as usize])
     }
 }
 

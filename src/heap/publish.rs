@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use super::block::Block;
 use super::layout::{ChunkHeader, FREE, HeaderType, USED};
 use super::operation::Operation;
-use super::zone::{Slot, SlotState};
+use super::zone::Slot;
 use super::{Error, Heap, Request};
 use crate::ulog::{Extension, Hold, Logs, Op, Redo, Units, format_extension};
 
@@ -254,19 +254,7 @@ impl Heap {
         if let Some(map) = slot.map() {
             map.give_back(word, bits);
         }
-        if slot.state() == SlotState::Full {
-            self.list_if_useful(slot, run);
-        }
-    }
-
-    /// Lists a run that had no free unit; one of an unknown class only once it
-    /// is empty, as nothing else can be done with it.
-    #[cold]
-    fn list_if_useful(&self, slot: &Slot, (zone, chunk): (u32, u32)) {
-        let known = self.classes.get(slot.class()).is_some();
-        if known || self.became_empty(slot, &self.zones[zone as usize], chunk) {
-            self.list(slot, zone, chunk);
-        }
+        self.note_room(slot, run);
     }
 
     /// A freed or cancelled huge block joins the free blocks.

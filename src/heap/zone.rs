@@ -9,7 +9,7 @@ use super::error::Error;
 use super::layout::{
     CHUNK, ChunkHeader, FOOTER, FREE, HEAP_HEADER, ZONE_HEADER, ZONE_MAGIC, ZONE_META, ZONE_SIZE,
 };
-use super::run::RunMap;
+use super::map::RunMap;
 use crate::lock::RawLock;
 use crate::pool::Region;
 

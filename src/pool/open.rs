@@ -7,7 +7,7 @@ use super::descriptor::{self, Geometry, HEAP_SIZE, RUN_ID};
 use super::header::{self, CHECK_BAD_BLOCKS, Identity, SDS};
 use super::os::{self, File};
 use super::uuid::{self, Uuid};
-use super::{Error, MIN_PART, PAGE, Region, SCRATCH, SCRATCH_END, sds};
+use super::{Error, MIN_PART, PAGE, Probe, Region, SCRATCH, SCRATCH_END, sds};
 use crate::flush::{Domain, Mapping, forced};
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,7 +108,12 @@ impl PoolFile {
     /// Makes sure that a range which is about to be looked at, within the
     /// pool, can be read (see [`File::probe`]).
     pub fn probe(&self, range: Range<u64>) -> Result<(), Error> {
-        self.file.as_ref().map_or(Ok(()), |file| file.probe(range))
+        self.file.as_ref().map_or(Ok(()), |file| Ok(file.probe(range)?))
+    }
+
+    /// The same for ranges that overlap.
+    pub fn prober(&self) -> Probe<'_> {
+        Probe::new(self.file.as_ref())
     }
 
     /// No more ranges are to be probed: an open pool holds no descriptor.

@@ -151,13 +151,16 @@ impl PoolFile {
         uuid::lo(&self.set_uuid)
     }
 
-    /// The id of the run that starts now.
+    /// The id of the run that starts now: even, and nobody's who wrote the file
+    /// before. Locks and volatile variables that carry it were initialised in
+    /// this run, and are no content of theirs. PMDK adds 2, and takes any.
     pub fn next_run_id(&self) -> Result<u64, Error> {
         let old = self.region.load(RUN_ID);
         if !old.is_multiple_of(2) {
             return Err(Error::RunId(old));
         }
-        Ok(old.checked_add(2).unwrap_or(2))
+        let id = uuid::random_word()? & !1;
+        Ok(if id == 0 || id == old { old.checked_add(2).unwrap_or(2) } else { id })
     }
 
     /// Makes stale what locks and volatile variables remember of earlier runs.

@@ -4,7 +4,11 @@
 #include "test.h"
 
 #define POOL_SIZE ((size_t)128 << 20)
+#ifdef FEW /* under valgrind */
+#define N 6000
+#else
 #define N 20000
+#endif
 
 static PMEMobjpool *pop;
 

@@ -137,7 +137,8 @@ create_makes(void)
 	EQ(st.st_size, SIZE * 2);
 	p = pmemobj_open(path, "");
 	NEED(p != NULL);
-	EQ(((uint64_t *)p)[0x1808 / 8], 4);
+	if (is_pmdk())
+		EQ(((uint64_t *)p)[0x1808 / 8], 4); /* ours: see forged.c */
 	pmemobj_close(p);
 	unlink(path);
 }

@@ -5,7 +5,16 @@
 #include <libpmemobj.h>
 #include "test.h"
 
+#define MIB ((size_t)1 << 20)
+#ifdef FEW /* under valgrind */
+enum { OBJECTS = 4000, SIZES = 5 };
+#define POOL_SIZE (12 * MIB)
+#define MOST_OF_IT (6 * MIB)
+#else
 enum { OBJECTS = 40000, SIZES = 5 };
+#define POOL_SIZE (40 * MIB)
+#define MOST_OF_IT (30 * MIB)
+#endif
 static const size_t sizes[SIZES] = {40, 100, 700, 3000, 20000};
 
 struct root {
@@ -74,7 +83,7 @@ static void
 holes_are_filled(void)
 {
 	unlink(path_of("reopen"));
-	NEED((pop = pmemobj_create(path_of("reopen"), "reopen", 40 << 20, 0600)) != NULL);
+	NEED((pop = pmemobj_create(path_of("reopen"), "reopen", POOL_SIZE, 0600)) != NULL);
 	reopen();
 	fill();
 	for (unsigned round = 0; round < 4; round++) {
@@ -113,8 +122,8 @@ empty_runs_become_chunks(void)
 		pmemobj_free(&root->oid[i]);
 	reopen();
 	PMEMoid huge = OID_NULL;
-	NEED(pmemobj_alloc(pop, &huge, 30 << 20, 9, NULL, NULL) == 0);
-	memset(pmemobj_direct(huge), 0xff, 30 << 20);
+	NEED(pmemobj_alloc(pop, &huge, MOST_OF_IT, 9, NULL, NULL) == 0);
+	memset(pmemobj_direct(huge), 0xff, MOST_OF_IT);
 	reopen();
 	size_t objects = 0;
 	for (PMEMoid o = pmemobj_first(pop); !OID_IS_NULL(o); o = pmemobj_next(o))
@@ -128,10 +137,10 @@ empty_runs_become_chunks(void)
 static void
 statistics_count_all(void)
 {
-	enum { N = 20000 };
+	enum { N = OBJECTS / 2 };
 	uint64_t before = 0, after = 0;
 	unlink(path_of("reopen"));
-	NEED((pop = pmemobj_create(path_of("reopen"), "reopen", 40 << 20, 0600)) != NULL);
+	NEED((pop = pmemobj_create(path_of("reopen"), "reopen", POOL_SIZE, 0600)) != NULL);
 	reopen();
 	for (size_t i = 0; i < N; i++)
 		EQ(pmemobj_alloc(pop, NULL, 100, 1, NULL, NULL), 0);

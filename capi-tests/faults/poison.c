@@ -116,6 +116,14 @@ cut_at(const char *path, const char *original, off_t page)
 	unlink(path);
 }
 
+/* Both, and the original stays. */
+static void
+look_and_cut(const char *path, off_t page)
+{
+	look_at(path, page);
+	cut_at(path_of("cut"), path, page);
+}
+
 static void
 works(const char *path)
 {
@@ -174,6 +182,114 @@ a_large_pool(void)
 	unlink(path);
 }
 
+/* --- what logs lead to ------------------------------------------------------------- */
+
+#define LANE_SIZE 3072
+#define UNDO_NEXT (0x3c0 + 8)
+#define FIRST_CHUNK (HEAP + 1024 + 64 + 65528 * 8)
+#define CHUNK_HEADERS (HEAP + 1024 + 64)
+#define CHUNK 0x40000
+#define A_RUN 4
+#define PART_OF_A_RUN 5
+#define PIECE 1000
+#define PIECES 60
+
+static uint64_t
+word_at(const char *path, off_t at)
+{
+	uint64_t word = 0;
+	int fd = open(path, O_RDONLY);
+	CHECK(pread(fd, &word, sizeof(word), at) == sizeof(word));
+	close(fd);
+	return word;
+}
+
+/* The log that the first extended undo log continues in. */
+static off_t
+extension(const char *path)
+{
+	for (int lane = 0; lane < 1024; lane++) {
+		off_t next = (off_t)word_at(path, LANES + lane * LANE_SIZE + UNDO_NEXT);
+		if (next != 0)
+			return next;
+	}
+	return 0;
+}
+
+/* A run's header before a block in it; 0 if it is not in a run. */
+static off_t
+run_header(const char *path, off_t at)
+{
+	off_t chunk = (at - FIRST_CHUNK) / CHUNK;
+	uint64_t header = word_at(path, CHUNK_HEADERS + 8 * chunk);
+	if ((header & 0xffff) == PART_OF_A_RUN) {
+		chunk -= (off_t)(header >> 32);
+		header = word_at(path, CHUNK_HEADERS + 8 * chunk);
+	}
+	return (header & 0xffff) == A_RUN ? FIRST_CHUNK + chunk * CHUNK : 0;
+}
+
+/* A process that changes the root piece by piece, and dies before it commits or
+ * closes the pool after that. */
+static void
+change(const char *path, int dies)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		PMEMobjpool *p = pmemobj_open(path, NULL);
+		PMEMoid root = pmemobj_root(p, PIECE * PIECES);
+		/* So that the log is not the first in its run. */
+		if (pmemobj_alloc(p, NULL, 32 << 10, 1, NULL, NULL) != 0)
+			_exit(1);
+		TX_BEGIN(p) {
+			for (size_t i = 0; i < PIECES; i++) {
+				pmemobj_tx_add_range(root, i * PIECE, PIECE - 8);
+				memset((char *)pmemobj_direct(root) + i * PIECE, 1, PIECE - 8);
+			}
+			if (dies)
+				_exit(0);
+		} TX_ONABORT {
+			_exit(1);
+		} TX_END
+		pmemobj_close(p);
+		_exit(0);
+	}
+	int status;
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* The log's header, an entry in its middle, the header of the run it is in. */
+static void
+an_interrupted_transaction(void)
+{
+	const char *path = new_pool(path_of("interrupted"), 16 << 20);
+	change(path, 1);
+	off_t log = extension(path);
+	NEED(log > FIRST_CHUNK);
+	look_and_cut(path, log & -PAGE);
+	look_and_cut(path, (log & -PAGE) + 2 * PAGE);
+	NEED(run_header(path, log) != 0 && log - run_header(path, log) > PAGE);
+	look_at(path, run_header(path, log) & -PAGE);
+	works(path);
+	EQ(extension(path), 0);
+	unlink(path);
+}
+
+/* A lane keeps an extension when it is idle; opening releases it. */
+static void
+an_idle_extension(void)
+{
+	const char *path = new_pool(path_of("idle"), 16 << 20);
+	change(path, 0);
+	off_t log = extension(path);
+	NEED(log > FIRST_CHUNK);
+	look_and_cut(path, log & -PAGE);
+	NEED(run_header(path, log) != 0 && log - run_header(path, log) > PAGE);
+	look_at(path, run_header(path, log) & -PAGE);
+	works(path);
+	unlink(path);
+}
+
 int
 main(void)
 {
@@ -181,5 +297,7 @@ main(void)
 	setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
 	RUN(a_small_pool);
 	RUN(a_large_pool);
+	RUN(an_interrupted_transaction);
+	RUN(an_idle_extension);
 	DONE();
 }

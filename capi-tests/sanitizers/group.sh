@@ -70,7 +70,7 @@ library_notices() {
 checked() { # PROGRAM: under valgrind, as in the group stress
 	mkdir -p "$SCRATCH/files"
 	MEMCHECK=1 TEST_DIR=$SCRATCH/files PMEM_IS_PMEM_FORCE=0 on ours valgrind -q --error-exitcode=9 --fair-sched=yes \
-		--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite "$BIN/$1"
+		--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite "$BIN/memcheck-$1"
 }
 export -f instrumented compile_for_tsan sanitized on_instrumented notices library_notices checked
 
@@ -115,7 +115,7 @@ if command -v valgrind >/dev/null; then
 	for source in capi-tests/behaviour/*.c; do
 		program=$(basename "$source" .c)
 		[ "$all" ] || [[ " $quick " = *" $program "* ]] || continue
-		compile "$BIN/$program" "$source" &&
+		compile "$BIN/memcheck-$program" "$source" -DFEW &&
 			TIMEOUT=1200 attempt "sanitizers: $program, memcheck" checked "$program"
 	done
 else

@@ -8,6 +8,7 @@ use super::map::mask;
 use super::run;
 use super::zone::{SlotState, Zone};
 use super::{Error, Heap};
+use crate::ulog::{self, Bounds};
 
 /// Object flag: not the application's (root, log extensions).
 pub const INTERNAL: u16 = 0x8000;
@@ -224,6 +225,20 @@ impl Heap {
             }
             _ => Err("no block starts there"),
         }
+    }
+
+    /// Makes sure that all that finding the block of an object looks at can be
+    /// read: the object's header, and that of its run. `off` lies in the heap.
+    pub(super) fn probe_block(&self, bounds: &Bounds, off: u64) -> Result<(), ulog::Error> {
+        bounds.probe.check(off.saturating_sub(HeaderType::Legacy.size())..off)?;
+        let owner = self.place_of(off).and_then(|(z, c)| Some((z, self.owner_of(z, c)?)));
+        let Some((z, (chunk, h))) = owner.filter(|(_, (_, h))| h.kind == RUN) else { return Ok(()) };
+        let start = self.zones[z as usize].chunk(chunk);
+        bounds.probe.check(start..start + RUN_HEADER)?;
+        if let Some(g) = self.geometry(z, chunk, h) {
+            bounds.probe.check(start..g.first_unit(start))?;
+        }
+        Ok(())
     }
 
     /// What [`Block::pack`] packed; `None` for words that it did not make. A

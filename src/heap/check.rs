@@ -319,10 +319,11 @@ impl Heap {
         for (lane, log) in (0..lanes).flat_map(|lane| ulog::Extended::ALL.map(|log| (lane, log))) {
             links.clear();
             let end = match ulog::links_of(&self.region, bounds, lane, log, &budget, &mut links) {
-                Err(e @ ulog::Error::OutOfMemory) => return Err(e),
+                Err(e @ (ulog::Error::OutOfMemory | ulog::Error::Unreadable(_))) => return Err(e),
                 end => end,
             };
             for l in &links {
+                self.probe_block(bounds, l.link)?;
                 if !l.is_user_buffer(&self.region) && !self.is_extension(l) {
                     tell_link(lane, log.name(), l.field, l.link, findings);
                 }

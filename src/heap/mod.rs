@@ -176,6 +176,7 @@ impl Heap {
             links.reverse()
         }
         for linked in links.iter().rev() {
+            self.probe_block(bounds, linked.link)?;
             if linked.is_user_buffer(&self.region) {
                 // The application's own object: unlinked, never freed.
                 self.region.persist_word(linked.field, 0);

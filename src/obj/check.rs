@@ -38,7 +38,7 @@ fn inspect(file: &mut PoolFile, findings: &mut Findings) -> Result<()> {
     ulog::inspect_redo(&region, &bounds(file, file.heap_size()), g.nlanes, findings);
     let recovered = recover(file).and_then(|()| after_redo(file, findings));
     if let Err(e) = &recovered
-        && matches!(e.errno(), libc::ENOMEM | libc::EIO)
+        && (matches!(e, Error::File(pool::Error::Os { .. })) || matches!(e.errno(), libc::ENOMEM | libc::EIO))
     {
         return recovered;
     }

@@ -112,16 +112,18 @@ impl Pool {
 }
 
 /// Where logs of this pool may point.
-pub(super) fn bounds(file: &PoolFile, heap_size: u64) -> Bounds {
+pub(super) fn bounds(file: &PoolFile, heap_size: u64) -> Bounds<'_> {
     let g = file.geometry();
     Bounds {
+        probe: file.prober(),
         lanes: (g.lanes_offset, g.lanes_offset + g.nlanes * ulog::LANE_SIZE),
         heap: (g.heap_offset, g.heap_offset + heap_size),
         words: [ROOT_OFFSET, ROOT_SIZE],
     }
 }
 
-/// All that recovery looks at, but for extensions of logs, can be read.
+/// All that recovery looks at can be read, but for extensions of logs: recovery
+/// makes sure of those when it gets there.
 pub(super) fn probe(file: &PoolFile) -> Result<()> {
     let g = file.geometry();
     file.probe(g.lanes_offset..g.lanes_offset + g.nlanes * ulog::LANE_SIZE)?;
@@ -140,9 +142,11 @@ pub(super) fn recover(file: &mut PoolFile) -> Result<()> {
     let (size, budget) = (file.heap_size(), Budget::new(&region));
     let run_id = file.next_run_id()?;
     heap::check(&region, g.heap_offset, size)?;
-    let bounds = bounds(file, size);
-    for lane in 0..g.nlanes {
-        ulog::check_redo(&region, &bounds, lane, &budget)?;
+    {
+        let bounds = bounds(file, size);
+        for lane in 0..g.nlanes {
+            ulog::check_redo(&region, &bounds, lane, &budget)?;
+        }
     }
     // Nothing was written so far: what is refused stays as it was.
     defect!(ShutdownMarkedLate, file.set_run_id(run_id));
@@ -150,6 +154,7 @@ pub(super) fn recover(file: &mut PoolFile) -> Result<()> {
     if !defect!(RunIdKept) {
         file.set_run_id(run_id)
     }
+    let bounds = bounds(file, size);
     if file.stored_heap_size() == 0 {
         region.persist_word(HEAP_SIZE, size);
     }

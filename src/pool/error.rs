@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::flush::StrError;
+use super::Unreadable;
 
 /// The first bytes of a text from media, for a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -140,8 +140,8 @@ pub enum Error {
         "wrong layout (\"{given}\"), pool created with layout \"{stored}\": descriptor: layout at 0x1000"
     )]
     Layout { given: Text, stored: Text },
-    #[error("pread at offset {offset:#x}: {}", StrError(*errno))]
-    Unreadable { offset: u64, errno: i32 },
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     #[error("invalid run_id {0}: descriptor: run_id at 0x1808 must be even")]
     RunId(u64),
 }
@@ -154,9 +154,8 @@ impl Error {
 
     pub fn errno(&self) -> i32 {
         match self {
-            Error::Os { errno, .. } | Error::Allocate { errno, .. } | Error::Unreadable { errno, .. } => {
-                *errno
-            }
+            Error::Os { errno, .. } | Error::Allocate { errno, .. } => *errno,
+            Error::Unreadable(e) => e.errno,
             Error::Exists | Error::NotEmpty => libc::EEXIST,
             Error::SizeTooLarge(_) => libc::EFBIG,
             Error::PoolSet | Error::Device => libc::ENOTSUP,

@@ -13,6 +13,7 @@ pub mod finding;
 mod header;
 mod open;
 mod os;
+mod probe;
 mod region;
 mod sds;
 mod uuid;
@@ -20,6 +21,7 @@ mod uuid;
 pub use create::{CreateOptions, Creation, Identity, create};
 pub use error::{Error, Text};
 pub use open::{OpenOptions, PoolFile, open};
+pub use probe::{Probe, Unreadable};
 pub use region::Region;
 
 /// Bytes of the header page, and of a page everywhere else.

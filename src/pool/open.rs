@@ -7,7 +7,7 @@ use super::descriptor::{self, Geometry, HEAP_SIZE, RUN_ID};
 use super::header::{self, CHECK_BAD_BLOCKS, Identity, SDS};
 use super::os::{self, File};
 use super::uuid::{self, Uuid};
-use super::{Error, MIN_PART, PAGE, Region, SCRATCH, SCRATCH_END, sds};
+use super::{Error, MIN_PART, PAGE, Probe, Region, SCRATCH, SCRATCH_END, sds};
 use crate::flush::{Domain, Mapping, forced};
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -108,7 +108,12 @@ impl PoolFile {
     /// Makes sure that a range which is about to be looked at, within the
     /// pool, can be read (see [`File::probe`]).
     pub fn probe(&self, range: Range<u64>) -> Result<(), Error> {
-        self.file.as_ref().map_or(Ok(()), |file| file.probe(range))
+        self.file.as_ref().map_or(Ok(()), |file| Ok(file.probe(range)?))
+    }
+
+    /// The same for ranges that overlap.
+    pub fn prober(&self) -> Probe<'_> {
+        Probe::new(self.file.as_ref())
     }
 
     /// No more ranges are to be probed: an open pool holds no descriptor.
@@ -146,13 +151,16 @@ impl PoolFile {
         uuid::lo(&self.set_uuid)
     }
 
-    /// The id of the run that starts now.
+    /// The id of the run that starts now: even, and nobody's who wrote the file
+    /// before. Locks and volatile variables that carry it were initialised in
+    /// this run, and are no content of theirs. PMDK adds 2, and takes any.
     pub fn next_run_id(&self) -> Result<u64, Error> {
         let old = self.region.load(RUN_ID);
         if !old.is_multiple_of(2) {
             return Err(Error::RunId(old));
         }
-        Ok(old.checked_add(2).unwrap_or(2))
+        let id = uuid::random_word()? & !1;
+        Ok(if id == 0 || id == old { old.checked_add(2).unwrap_or(2) } else { id })
     }
 
     /// Makes stale what locks and volatile variables remember of earlier runs.

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::ops::Range;
 
-use super::Error;
+use super::{Error, Unreadable};
 use crate::flush::errno;
 
 /// An open file; closed when dropped. The lock outlives it in the mapping.
@@ -74,7 +74,7 @@ impl File {
         // SAFETY: the buffer is as long as said.
         let n = unsafe { libc::pread(self.fd, buf.as_mut_ptr().cast(), buf.len(), 0) };
         if n < 0 {
-            return Err(Error::Unreadable { offset: 0, errno: errno() });
+            return Err(Unreadable { offset: 0, errno: errno() }.into());
         }
         buf[n as usize..].fill(0);
         Ok(())
@@ -84,7 +84,7 @@ impl File {
     /// the file ends, is an error here. A load from the mapping would end the
     /// process by SIGBUS.
     #[inline(never)]
-    pub fn probe(&self, range: Range<u64>) -> Result<(), Error> {
+    pub fn probe(&self, range: Range<u64>) -> Result<(), Unreadable> {
         const PIECE: usize = 1024;
         let mut sink = [0u8; PIECE];
         let mut at = range.start;
@@ -99,9 +99,9 @@ impl File {
             let r = unsafe { libc::preadv(self.fd, pieces.as_ptr(), n as i32, at as libc::off_t) };
             match (r, errno()) {
                 (1.., _) => at += r as u64,
-                (0, _) => return Err(Error::Unreadable { offset: at, errno: libc::EIO }),
+                (0, _) => return Err(Unreadable { offset: at, errno: libc::EIO }),
                 (_, libc::EINTR) => {}
-                (_, errno) => return Err(Error::Unreadable { offset: at, errno }),
+                (_, errno) => return Err(Unreadable { offset: at, errno }),
             }
         }
         Ok(())

@@ -6,14 +6,23 @@ pub type Uuid = [u8; 16];
 
 /// A random (version 4) UUID in the byte order of the format.
 pub fn random() -> Result<Uuid, Error> {
-    let mut u = [0u8; 16];
-    // SAFETY: the buffer is 16 bytes long.
-    if unsafe { libc::getrandom(u.as_mut_ptr().cast(), u.len(), 0) } != 16 {
-        return Err(Error::os("getrandom"));
-    }
+    let mut u: Uuid = random_bytes()?;
     u[7] = u[7] & 0x0f | 0x40; // version: high byte of the little-endian third field
     u[8] = u[8] & 0x3f | 0x80; // variant
     Ok(u)
+}
+
+pub fn random_word() -> Result<u64, Error> {
+    random_bytes().map(u64::from_ne_bytes)
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0u8; N];
+    // SAFETY: the buffer is N bytes long.
+    if unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) } != N as isize {
+        return Err(Error::os("getrandom"));
+    }
+    Ok(bytes)
 }
 
 /// The pool's part of its object ids: the two halves of the UUID xored.

@@ -69,7 +69,13 @@ pub(super) struct Found {
 /// for buffer entries, a checksum that `gen_num` does not confirm.
 #[inline]
 pub(super) fn entry_at(region: &Region, at: u64, end: u64, gen_num: u64) -> Option<Found> {
-    unverified_at(region, at, end).filter(|e| e.size == VALUE_SIZE || is_confirmed(region, e, gen_num))
+    unverified_at(region, at, end).filter(|e| is_valid(region, e, gen_num))
+}
+
+/// Whether an entry is of one word, or confirmed by its checksum.
+#[inline]
+pub(super) fn is_valid(region: &Region, e: &Found, gen_num: u64) -> bool {
+    e.size == VALUE_SIZE || is_confirmed(region, e, gen_num)
 }
 
 /// As [`entry_at`], whatever the checksum says.

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::pool::Unreadable;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Error {
     #[error("lane {lane}: {log} log entry at {at:#x} targets {target:#x}, which no log may change")]
@@ -10,6 +12,8 @@ pub enum Error {
     Link { lane: u64, log: &'static str, at: u64, next: u64 },
     #[error("lane {lane}: {log} log: capacity at {at:#x} is {found:#x}, expected {expected:#x}")]
     Capacity { lane: u64, log: &'static str, at: u64, found: u64, expected: u64 },
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     #[error("out of memory")]
     OutOfMemory,
     #[error("this thread holds lanes of too many pools at once")]
@@ -20,6 +24,7 @@ impl Error {
     pub fn errno(&self) -> i32 {
         match self {
             Error::Target { .. } | Error::Link { .. } | Error::Capacity { .. } => libc::EINVAL,
+            Error::Unreadable(e) => e.errno,
             Error::OutOfMemory => libc::ENOMEM,
             Error::TooManyPools => libc::EBUSY,
         }

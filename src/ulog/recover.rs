@@ -5,16 +5,17 @@
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
-use super::entry::{BUF_HEADER, Found, Op, entry_at, unverified_at, valid_extension};
+use super::entry::{BUF_HEADER, Found, Op, entry_at, is_valid, unverified_at, valid_extension};
 use super::{
     CAPACITY, EXTERNAL, EXTERNAL_CAPACITY, Error, FLAGS, GEN_NUM, HEADER, INTERNAL, INTERNAL_CAPACITY,
     LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER, align_up,
 };
-use crate::pool::{Region, checksum::Sum};
+use crate::pool::{Probe, Region, checksum::Sum};
 
 /// What one phase of recovery needs to know of the pool around the lanes.
-#[derive(Debug)]
-pub struct Bounds {
+pub struct Bounds<'a> {
+    /// To be asked before extensions of logs are looked at.
+    pub probe: Probe<'a>,
     /// All lanes.
     pub lanes: (u64, u64),
     /// The heap, headers of zones included.
@@ -23,7 +24,7 @@ pub struct Bounds {
     pub words: [u64; 2],
 }
 
-impl Bounds {
+impl Bounds<'_> {
     fn allows_word(&self, at: u64) -> bool {
         let inside = |(from, to): (u64, u64)| from <= at && at < to && to - at >= 8;
         at & 7 == 0 && (inside(self.lanes) || inside(self.heap) || self.words.contains(&at))
@@ -32,7 +33,34 @@ impl Bounds {
     fn allows_range(&self, at: u64, len: u64) -> bool {
         self.heap.0 <= at && at <= self.heap.1 && len <= self.heap.1 - at
     }
+
+    /// As [`unverified_at`]; what is found can be read, as is known up to
+    /// `readable`.
+    #[inline]
+    fn entry_at(
+        &self,
+        region: &Region,
+        at: u64,
+        end: u64,
+        readable: &mut u64,
+    ) -> Result<Option<Found>, Error> {
+        if at + HEADER > *readable {
+            *readable = end.min(at + READ_AHEAD);
+            self.probe.check(at..*readable)?;
+        }
+        let entry = unverified_at(region, at, end);
+        if let Some(e) = entry
+            && at + e.size > *readable
+        {
+            *readable = at + e.size;
+            self.probe.check(at..*readable)?;
+        }
+        Ok(entry)
+    }
 }
+
+/// Bytes of a log that are made sure to be readable at once, mostly.
+const READ_AHEAD: u64 = 64 << 10;
 
 /// Bytes of extensions that a phase may still read. Sound logs do not overlap:
 /// whoever reads more follows links in circles, or from many lanes to the same
@@ -58,7 +86,7 @@ impl Budget {
 #[derive(Clone, Copy)]
 pub(super) struct Chain<'a> {
     region: &'a Region,
-    bounds: &'a Bounds,
+    bounds: &'a Bounds<'a>,
     budget: &'a Budget,
     pub lane: u64,
     pub name: &'static str,
@@ -68,18 +96,19 @@ pub(super) struct Chain<'a> {
 }
 
 impl Chain<'_> {
-    /// Calls `f` for each entry that `find` finds.
+    /// Calls `f` for each entry up to the first that `is_valid` refuses.
     #[inline]
     fn each(
         &self,
-        find: impl Fn(u64, u64) -> Option<Found>,
+        is_valid: impl Fn(&Found) -> bool,
         mut f: impl FnMut(Found) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (mut data, mut capacity) = (self.head + HEADER, self.capacity);
         let mut field = self.head + NEXT;
+        let mut readable = data + capacity; // as all of the lanes
         loop {
             let (mut at, end) = (data, data + capacity);
-            while let Some(e) = find(at, end) {
+            while let Some(e) = self.bounds.entry_at(self.region, at, end, &mut readable)?.filter(&is_valid) {
                 f(e)?;
                 at += e.size;
             }
@@ -90,12 +119,13 @@ impl Chain<'_> {
             let log;
             (log, capacity) = self.link(field, next)?;
             (data, field) = (log + HEADER, log + NEXT);
+            readable = data;
         }
     }
 
     /// Calls `f` for each entry of the valid prefix of the chain.
     pub fn each_valid(&self, f: impl FnMut(Found) -> Result<(), Error>) -> Result<(), Error> {
-        self.each(|at, end| entry_at(self.region, at, end, self.gen_num), f)
+        self.each(|e| is_valid(self.region, e, self.gen_num), f)
     }
 
     /// Carries out the entries once all were found to be allowed. Each is
@@ -104,7 +134,7 @@ impl Chain<'_> {
     fn check_and_apply(&self, check: impl Fn(&Found) -> Result<(), Error>) -> Result<bool, Error> {
         // Where all that looks like entries is allowed, so are the valid ones,
         // and no checksum is needed to know that.
-        if self.each(|at, end| unverified_at(self.region, at, end), |e| check(&e)).is_err() {
+        if self.each(|_| true, |e| check(&e)).is_err() {
             self.each_valid(|e| check(&e))?;
         }
         let mut any = false;
@@ -133,6 +163,10 @@ impl Chain<'_> {
     /// Offset and capacity of the log that the link at `field` designates.
     fn link(&self, field: u64, next: u64) -> Result<(u64, u64), Error> {
         let heap = self.bounds.heap;
+        let log = align_up(next, 64);
+        if heap.0 <= log && log < heap.1 {
+            self.bounds.probe.check(log..(log + HEADER).min(heap.1))?;
+        }
         valid_extension(self.region, next, heap.0, heap.1)
             .and_then(|(log, capacity, _)| self.budget.spend(capacity + HEADER).map(|()| (log, capacity)))
             .ok_or(Error::Link { lane: self.lane, log: self.name, at: field, next })
@@ -147,7 +181,7 @@ impl Chain<'_> {
 /// while they were written.
 pub(super) fn valid_redo<'a>(
     region: &'a Region,
-    bounds: &'a Bounds,
+    bounds: &'a Bounds<'a>,
     lane: u64,
     budget: &'a Budget,
 ) -> impl Iterator<Item = Chain<'a>> {
@@ -244,7 +278,7 @@ fn map_pages(region: &Region, at: u64, len: u64) {
 /// The undo log of a lane.
 pub(super) fn undo_chain<'a>(
     region: &'a Region,
-    bounds: &'a Bounds,
+    bounds: &'a Bounds<'a>,
     lane: u64,
     budget: &'a Budget,
 ) -> Chain<'a> {
@@ -362,7 +396,7 @@ mod tests {
     struct Memory([u8; 16384]);
 
     /// A pool with a lane that holds snapshots of two heap words, both changed.
-    fn interrupted(memory: &mut Memory) -> (Region, Bounds) {
+    fn interrupted(memory: &mut Memory) -> (Region, Bounds<'static>) {
         // SAFETY: aligned, and outlives the region in each test.
         let region = unsafe { Region::new(memory.0.as_mut_ptr(), memory.0.len(), Domain::cpu()) };
         region.store(LANES + UNDO + CAPACITY, UNDO_CAPACITY);
@@ -371,7 +405,7 @@ mod tests {
             undo.snapshot(&region, at, 8);
             region.store(at, 77);
         }
-        (region, Bounds { lanes: (LANES, HEAP), heap: (HEAP, 16384), words: [0, 0] })
+        (region, Bounds { probe: Probe::new(None), lanes: (LANES, HEAP), heap: (HEAP, 16384), words: [0, 0] })
     }
 
     fn words(region: &Region) -> [u64; 2] {

@@ -50,13 +50,14 @@ impl Recycler {
 
 impl Heap {
     /// Puts a run with free units on the recycler's list. The slot's lock is
-    /// held. Without memory the run stays "full" until the next free in it, or
+    /// held. Without memory the run is "full" until the next free in it, or
     /// until space is looked for everywhere.
     pub(super) fn list(&self, slot: &Slot, zone: u32, chunk: u32) {
         let gap = self.longest_gap(slot, (zone, chunk));
         if self.recyclers[slot.class() as usize].list((zone, chunk), gap) {
             slot.set_state(SlotState::Listed);
         } else {
+            slot.set_state(SlotState::Full);
             self.unlisted.store(true, Relaxed);
         }
     }

@@ -300,6 +300,14 @@ failures(void)
 	EQ(pmemobj_list_insert(pop, 1, &r->first, OID_NULL, 1, a.oid), -1); /* misaligned */
 	EQ(pmemobj_list_remove(pop, 0, (char *)pop + 16, a.oid, 0), -1); /* no head there */
 	EQ(pmemobj_list_insert(pop, 8, &r->first, OID_NULL, 1, OID_NULL), -1);
+	/* What would write into the locks that are held. */
+	PMEMoid root = pmemobj_root(pop, sizeof(*r));
+	errno = 0;
+	EQ(pmemobj_list_insert(pop, offsetof(struct root, second) + 48, &r->second, OID_NULL, 1, root), -1);
+	EQ(errno, EINVAL);
+	errno = 0;
+	EQ(pmemobj_list_move(pop, 0, (char *)&r->first + 8, 0, &r->first, OID_NULL, 1, a.oid), -1);
+	EQ(errno, EINVAL);
 	EQ(POBJ_LIST_REMOVE_FREE(pop, &r->first, a, one), 0);
 }
 

@@ -362,10 +362,6 @@ const FENCED: usize = 12;
 /// Whole lines past the cache; partial ones at either end are cached and
 /// flushed. Ordered by the next fence.
 ///
-/// The edges are stored first, where the source allows that, and flushed last:
-/// their lines are fetched while the others are streamed. (Streaming a part of
-/// a line is slower by far: its write-combining buffer is never full.)
-///
 /// # Safety
 /// As [`cached`].
 #[inline(always)]
@@ -377,6 +373,34 @@ pub unsafe fn streamed<K: Kernel, S: Source>(
     way: Direction,
 ) {
     let head = len.min(dst.addr().wrapping_neg() % LINE);
+    // SAFETY: by contract.
+    unsafe {
+        if head == 0 && len.is_multiple_of(LINE) {
+            lines_of::<K, S>(engine, dst, src, (0, len / LINE), way);
+            K::end();
+        } else {
+            ragged::<K, S>(engine, dst, src, len, way, head);
+        }
+    }
+}
+
+/// As [`streamed`], with a partial line: the first `head` bytes, or the last.
+///
+/// The edges are stored first, where the source allows that, and flushed last:
+/// their lines are fetched while the others are streamed. (Streaming a part of
+/// a line is slower by far: its write-combining buffer is never full.)
+///
+/// # Safety
+/// As [`cached`].
+#[inline(never)]
+unsafe fn ragged<K: Kernel, S: Source>(
+    engine: Engine,
+    dst: *mut u8,
+    src: S,
+    len: usize,
+    way: Direction,
+    head: usize,
+) {
     let lines = (len - head) / LINE;
     let tail = head + lines * LINE;
     let edges = [(0, head), (tail, len - tail)];
@@ -392,11 +416,7 @@ pub unsafe fn streamed<K: Kernel, S: Source>(
         if apart {
             store::<K, S>(dst, src, last, way);
         }
-        let fences = engine.fences_streams();
-        match way {
-            Direction::Forward => lines_of::<K, S, false>(dst, src, head, lines, fences),
-            Direction::Backward => lines_of::<K, S, true>(dst, src, head, lines, fences),
-        }
+        lines_of::<K, S>(engine, dst, src, (head, lines), way);
         if !apart {
             store::<K, S>(dst, src, last, way);
         }
@@ -409,12 +429,32 @@ pub unsafe fn streamed<K: Kernel, S: Source>(
     }
 }
 
-/// Streams `lines` whole lines from `first` on, in groups.
+/// Streams `lines` whole lines from the offset `first` on, in groups.
 ///
 /// # Safety
-/// As [`cached`]; `first` is the offset of a line's start.
+/// As [`cached`]; a line starts at `first`.
 #[inline(always)]
-unsafe fn lines_of<K: Kernel, S: Source, const BACKWARD: bool>(
+unsafe fn lines_of<K: Kernel, S: Source>(
+    engine: Engine,
+    dst: *mut u8,
+    src: S,
+    (first, lines): (usize, usize),
+    way: Direction,
+) {
+    let fences = engine.fences_streams();
+    // SAFETY: by contract.
+    unsafe {
+        match way {
+            Direction::Forward => grouped::<K, S, false>(dst, src, first, lines, fences),
+            Direction::Backward => grouped::<K, S, true>(dst, src, first, lines, fences),
+        }
+    }
+}
+
+/// # Safety
+/// As [`lines_of`].
+#[inline(always)]
+unsafe fn grouped<K: Kernel, S: Source, const BACKWARD: bool>(
     dst: *mut u8,
     src: S,
     first: usize,

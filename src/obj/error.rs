@@ -18,7 +18,7 @@ pub enum Error {
     Config(ctl::Error),
     #[error("requested size cannot equals zero")]
     RootSizeZero,
-    #[error("list head at {0:#x}: not in the pool's heap, or not aligned")]
+    #[error("list head at {0:#x}: not in the pool's heap, not aligned, or part of another head")]
     ListHead(u64),
     #[error("object at {0:#x} is no element of the list")]
     NotInList(u64),

@@ -49,6 +49,8 @@ struct Words<'a> {
     region: &'a Region,
     heap: &'a Heap,
     uuid_lo: u64,
+    /// Heads of the lists: their locks are held.
+    heads: [u64; 2],
     new: [(u64, u64); MAX_WORDS],
     len: usize,
 }
@@ -93,17 +95,20 @@ impl Words<'_> {
     }
 
     /// Offset of the entry of the element at `off`, which a program or media
-    /// gave: an object that has room for it, as its words will change.
+    /// gave: an object that has room for it, as its words will change. It is
+    /// no part of a head, whose lock it would overwrite.
     fn entry(&self, list: List, off: u64) -> Result<u64> {
         let b = self.heap.block_at(off).map_err(|_| Error::NotInList(off))?;
-        Words::entry_of(list, &b)
+        self.entry_of(list, &b)
     }
 
-    fn entry_of(list: List, b: &Block) -> Result<u64> {
+    fn entry_of(&self, list: List, b: &Block) -> Result<u64> {
         let off = b.user();
         let fits = list.entry.checked_add(ENTRY_SIZE).is_some_and(|end| end <= b.usable());
-        if fits && (off + list.entry).is_multiple_of(8) {
-            Ok(off + list.entry)
+        let at = off + if fits { list.entry } else { 0 };
+        let apart = |head: u64| at + ENTRY_SIZE <= head || at >= head + HEAD_SIZE;
+        if fits && at.is_multiple_of(8) && self.heads.into_iter().all(apart) {
+            Ok(at)
         } else {
             Err(Error::NotInList(off))
         }
@@ -215,7 +220,7 @@ impl Pool {
         let mut hold = self.heap.lanes.hold()?;
         self.with_heads([list, list], || {
             let b = self.heap.block_to_free(off)?;
-            let mut words = self.words();
+            let mut words = self.words([list, list]);
             words.unlink(list, off)?;
             words.operation(self, &mut hold).free(&b);
             Ok(())
@@ -257,9 +262,9 @@ impl Pool {
             if !header_logged {
                 self.construct(&b, &req, 0, ctor.take())?;
             }
-            let mut words = self.words();
+            let mut words = self.words([list, list]);
             // Its header, by which others know it, may not be there yet.
-            let linked = Words::entry_of(list, &b).and_then(|at| words.link_at(list, b.user(), at, place));
+            let linked = words.entry_of(list, &b).and_then(|at| words.link_at(list, b.user(), at, place));
             if let Err(e) = linked {
                 self.heap.cancel(&b);
                 return Err(e);
@@ -280,11 +285,12 @@ impl Pool {
         })
     }
 
-    fn words(&self) -> Words<'_> {
+    fn words(&self, lists: [List; 2]) -> Words<'_> {
         Words {
             region: self.heap.region(),
             heap: &self.heap,
             uuid_lo: self.uuid_lo,
+            heads: lists.map(|l| l.head),
             new: [(0, 0); MAX_WORDS],
             len: 0,
         }
@@ -294,7 +300,7 @@ impl Pool {
     fn change_lists(&self, lists: [List; 2], f: impl FnOnce(&mut Words) -> Result<()>) -> Result<()> {
         let mut hold = self.heap.lanes.hold()?;
         self.with_heads(lists, || {
-            let mut words = self.words();
+            let mut words = self.words(lists);
             f(&mut words)?;
             defect!(
                 ListInHalves,
@@ -311,6 +317,9 @@ impl Pool {
         let lock = |list: List| self.heap.region().at(list.head + HEAD_LOCK, HEAD_SIZE - HEAD_LOCK).cast();
         let [low, high] = if lists[0].head <= lists[1].head { lists } else { [lists[1], lists[0]] };
         let two = low.head != high.head;
+        if two && high.head - low.head < HEAD_SIZE {
+            return Err(Error::ListHead(high.head)); // their locks are one another's
+        }
         // SAFETY: locks of heads inside this open pool.
         let take = |list| match unsafe { sync::mutex_lock(self.handle(), lock(list)) } {
             0 => Ok(()),

@@ -7,7 +7,6 @@ use std::ptr::null_mut;
 use pmem_rs::capi::{atomic, base, thread};
 use pmem_rs::obj::Pool;
 
-use crate::media::LOCK;
 use crate::ops::world;
 use crate::world::*;
 
@@ -78,11 +77,12 @@ pub fn strings() -> History {
     w.finish("strings")
 }
 
-/// Locks made new durably; nobody holds them.
+/// Locks made new durably; nobody holds them. Their object is of a type whose
+/// content counts.
 pub fn zeroed_locks() -> History {
     let (mut w, root) = world(8);
     // SAFETY: an id in the root.
-    unsafe { w.pool().alloc(slot(w.pool(), root), request(192, LOCK), None) }.unwrap();
+    unsafe { w.pool().alloc(slot(w.pool(), root), request(192, 12), None) }.unwrap();
     // SAFETY: as above.
     let off = unsafe { (*slot(w.pool(), root)).off };
     // SAFETY: the object.

@@ -13,7 +13,7 @@ use crate::{calls, classes, found, library, mixes, transactions};
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 60] = [
+pub const ALL: [(&str, Scenario); 61] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -31,6 +31,7 @@ pub const ALL: [(&str, Scenario); 60] = [
     ("tx_large_snapshots", transactions::tx_large_snapshots),
     ("tx_stale_log", transactions::tx_stale_log),
     ("tx_forged_log", transactions::tx_forged_log),
+    ("tx_forged_lines", transactions::tx_forged_lines),
     ("tx_objects", transactions::tx_objects),
     ("tx_many_objects", transactions::tx_many_objects),
     ("tx_huge", transactions::tx_huge),

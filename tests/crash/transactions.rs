@@ -72,12 +72,13 @@ pub fn tx_stale_log() -> History {
     w.finish("tx_stale_log")
 }
 
+const LANE_0: u64 = 0x2000;
+const GEN_NUM: u64 = LANE_0 + 0x3c0 + 24;
+
 /// Saved data that looks like an entry of a later transaction, right where that
 /// one's log ends: in the lane's log, and in an extension behind a snapshot that
 /// is split.
 pub fn tx_forged_log() -> History {
-    const LANE_0: u64 = 0x2000;
-    const GEN_NUM: u64 = LANE_0 + 0x3c0 + 24;
     const LEN: u64 = 6000;
     /// Data bytes of an entry that fills the lane's log.
     const IN_LANE: u64 = 2048 - 24;
@@ -110,6 +111,28 @@ pub fn tx_forged_log() -> History {
     // SAFETY: as above.
     assert_eq!(unsafe { at(w.pool(), GEN_NUM).cast::<u64>().read() }, gen_num + 4, "lane 0 was used");
     w.finish("tx_forged_log")
+}
+
+/// Saved data that looks like an entry of a later transaction in every line of
+/// the lane's log, and that transaction's many short entries.
+pub fn tx_forged_lines() -> History {
+    const LEN: u64 = 2048 - 24;
+    let mut w = World::new(8);
+    let root = w.pool().root(20_000, None).unwrap().off;
+    // SAFETY: a word of the lanes.
+    let gen_num = unsafe { at(w.pool(), GEN_NUM).cast::<u64>().read() };
+    for line in 1..32 {
+        let entry = found::entry(6, root + 15_000, 8, &[0xeeee], gen_num + 1);
+        // SAFETY: inside the root.
+        unsafe { at(w.pool(), root + 64 * line - 24).cast::<[u64; 8]>().write_unaligned(entry) };
+    }
+    persist(w.pool(), at(w.pool(), root), LEN + 64);
+    w.record();
+    w.step("entries in saved data", |p| in_tx(p, || tx().add_range(root, LEN, SNAPSHOT).unwrap()));
+    w.step("short entries", |p| {
+        in_tx(p, || (0..31).for_each(|i| overwrite(p, root + 10_000 + 8 * i, 8, i as u8)));
+    });
+    w.finish("tx_forged_lines")
 }
 
 pub fn tx_objects() -> History {

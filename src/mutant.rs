@@ -94,7 +94,6 @@ defects! {
     UndoSumWithoutGeneration: "undo log: checksum without the generation number",
     UndoLengthShort: "undo log: snapshot short by one line",
     UndoNoStopLine: "undo log: the line behind the newest entry not zeroed",
-    UndoDataStops: "undo log: saved data of an earlier transaction taken for the end of the log",
     // Transactions.
     CommitKeepsGeneration: "commit: generation number not bumped",
     CommitLogWithoutGeneration: "commit: generation number not part of the redo log",

@@ -21,23 +21,17 @@ struct Part {
     /// Offset of the first entry.
     data: u64,
     capacity: u64,
-    /// Each line of the data offsets `stops.0..stops.1` is known to end a scan
-    /// that comes there: durably, it is zero, or an entry of one line of an
-    /// earlier transaction, whose checksum does not match, as no two generation
-    /// numbers change it alike. Lines of a longer entry do not end it for sure:
-    /// what they hold is the program's, and might be made to match.
-    stops: (u64, u64),
+    /// Data offsets `zero.0..zero.1` are known to be durably zero.
+    zero: (u64, u64),
     /// The application's own memory: unlinked, never freed.
     lent: bool,
 }
 
 impl Part {
-    /// An entry was written.
+    /// Entries were written up to `end`.
     #[inline]
-    fn written(&mut self, from: u64, end: u64) {
-        if end - from > 64 && !defect!(UndoDataStops) {
-            self.stops.0 = self.stops.0.max(end);
-        }
+    fn written(&mut self, end: u64) {
+        self.zero.0 = self.zero.0.max(end);
     }
 }
 
@@ -83,16 +77,16 @@ impl Undo {
     }
 
     /// As [`Undo::snapshot`], if the log is as it mostly is: the entry and the
-    /// line behind it fit into the current log, and that line ends a scan.
+    /// line behind it fit into the current log, and that line is durably zero.
     /// Else nothing is done and the answer is false.
     #[inline]
     pub fn try_snapshot(&mut self, region: &Region, from: u64, len: u64) -> bool {
         let Some(part) = self.parts.get_mut(self.current) else { return false };
         let (at, end) = (part.data + self.position, self.position + align_up(len + BUF_HEADER, 64));
-        if end >= part.capacity || end < part.stops.0 || end >= part.stops.1 {
+        if end >= part.capacity || end < part.zero.0 || end >= part.zero.1 {
             return false;
         }
-        part.written(self.position, end);
+        part.zero.0 = end;
         self.position = end;
         write_entry(region, at, from, len, self.gen_num);
         // As in `snapshot`.
@@ -178,7 +172,7 @@ impl Undo {
             data: e.log + HEADER,
             capacity: e.capacity,
             lent: e.lent,
-            stops: if fresh { (0, 64) } else { (0, 0) },
+            zero: if fresh { (0, 64) } else { (0, 0) },
         });
         Ok(())
     }
@@ -209,7 +203,7 @@ impl Undo {
         }
         // The snapshot must be durable before the caller changes the range. It
         // may share this fence with nothing that it relies on: the line behind
-        // it durably ended a scan before. The pieces of one that is split over
+        // it was durably zero before. The pieces of one that is split over
         // logs need no order: each by itself restores what is there.
         region.drain();
     }
@@ -235,21 +229,19 @@ impl Undo {
     fn append(&mut self, region: &Region, from: u64, len: u64) {
         let part = &mut self.parts[self.current];
         write_entry(region, part.data + self.position, from, len, self.gen_num);
-        let from = self.position;
         self.position += align_up(len + BUF_HEADER, 64);
-        part.written(from, self.position);
+        part.written(self.position);
     }
 
     /// Zeroes the line at `end` of log `i`, where a scan has to stop, and lines
-    /// behind it up to `ahead` bytes; false, and nothing to drain, if it ends a
-    /// scan already. Otherwise stale bytes could be taken for the next
+    /// behind it up to `ahead` bytes; false, and nothing to drain, if it is
+    /// durably zero already. Otherwise stale bytes could be taken for the next
     /// entry.
     ///
     /// The genuine library zeroes this line with every entry. Here lines are
     /// zeroed many at a time, and the more the longer the log grew, so that
     /// most entries find it done: a few fences per transaction rather than one
-    /// per snapshot. It is none where earlier transactions reached as far with
-    /// entries of one line.
+    /// per snapshot, none where the last transaction reached no further.
     fn zero_at(&mut self, region: &Region, i: usize, end: u64, ahead: u64) -> bool {
         let (i, end) = if end < self.parts[i].capacity {
             (i, end)
@@ -261,15 +253,15 @@ impl Undo {
         defect!(UndoNoStopLine, return false);
         defect!(SeedSpilledUndo, return false);
         let part = &mut self.parts[i];
-        let (known, to) = (part.stops, part.capacity.min(end + ahead));
-        if known.0 <= end && end < known.1 {
+        if part.zero.0 <= end && end < part.zero.1 {
             return false;
         }
-        // Up to what is known behind it, and together with what is around it.
-        let joined = end < known.0 && known.0 <= to && known.0 < known.1;
-        let to = if joined { known.0 } else { to };
+        let mut to = part.capacity.min(end + ahead);
+        if end < part.zero.0 && part.zero.0 <= to && part.zero.0 < part.zero.1 {
+            to = part.zero.0; // only what the last transaction left behind
+        }
         region.fill(part.data + end, 0, to - end);
-        part.stops = (if known.1 == end { known.0 } else { end }, if joined { known.1 } else { to });
+        part.zero = (end, if to == part.zero.0 { part.zero.1 } else { to });
         true
     }
 

@@ -63,7 +63,6 @@ fn scenarios_of(d: Defect) -> &'static [&'static str] {
         UndoLengthShort | CommitKeepsGeneration | CommitRangeShort => &["tx_snapshots"],
         UndoSumUnchecked | UndoSumHeaderOnly => &["tx_snapshots", "tx_stale_log"],
         UndoNoStopLine => &["tx_forged_log", "tx_stale_log"],
-        UndoDataStops => &["tx_forged_log"],
         AbortKeepsGeneration | AbortGenerationFirst => &["tx_abort"],
         TxPublishedHeader => &["tx_publish"],
         RangesLoseFlush => &["tx_no_flush"],

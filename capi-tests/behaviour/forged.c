@@ -8,7 +8,6 @@
 #include "test.h"
 
 #define SIZE PMEMOBJ_MIN_POOL
-#define RUN_ID 0x1808
 
 struct root {
 	PMEMmutex mutex;
@@ -17,13 +16,9 @@ struct root {
 };
 
 static uint64_t
-word_at(off_t at)
+run_id(void)
 {
-	uint64_t word = 0;
-	int fd = open(path_of("forged"), O_RDONLY);
-	CHECK(pread(fd, &word, sizeof(word), at) == sizeof(word));
-	close(fd);
-	return word;
+	return word_at(path_of("forged"), 0x1808);
 }
 
 /* All that is to be as it is in locks that are held, for a run's id. */
@@ -81,12 +76,12 @@ locks_of_the_coming_run(void)
 	off_t root = (off_t)pmemobj_root(p, sizeof(struct root)).off;
 	pmemobj_close(p);
 	for (int i = 0; i < 3; i++) {
-		locks_are_new(root, word_at(RUN_ID)); /* the last run */
+		locks_are_new(root, run_id()); /* the last run */
 		locks_are_new(root, 0);
 		if (is_pmdk())
 			continue;
-		locks_are_new(root, word_at(RUN_ID) + 2);
-		locks_are_new(root, word_at(RUN_ID) + 1);
+		locks_are_new(root, run_id() + 2);
+		locks_are_new(root, run_id() + 1);
 	}
 	unlink(path_of("forged"));
 }
@@ -97,19 +92,19 @@ ids_of_runs(void)
 {
 	PMEMobjpool *p = pmemobj_create(path_of("forged"), NULL, SIZE, 0600);
 	NEED(p != NULL);
-	uint64_t last = word_at(RUN_ID);
+	uint64_t last = run_id();
 	EQ(last, 2);
 	pmemobj_close(p);
 	for (int i = 0; i < 10; i++) {
 		p = pmemobj_open(path_of("forged"), NULL);
 		NEED(p != NULL);
-		uint64_t id = word_at(RUN_ID);
+		uint64_t id = run_id();
 		CHECK(id % 2 == 0 && id != 0 && id != last);
 		if (is_pmdk())
 			EQ(id, last + 2);
 		last = id;
 		pmemobj_close(p);
-		EQ(word_at(RUN_ID), id);
+		EQ(run_id(), id);
 	}
 	unlink(path_of("forged"));
 }

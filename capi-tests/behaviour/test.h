@@ -10,6 +10,7 @@
 #define TEST_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -81,6 +82,17 @@ path_of(const char *name)
 	const char *dir = getenv("TEST_DIR");
 	snprintf(buffer, sizeof(buffers[0]), "%s/%s", dir ? dir : "/dev/shm", name);
 	return buffer;
+}
+
+/* A word of a file. */
+static inline uint64_t
+word_at(const char *path, off_t at)
+{
+	uint64_t word = 0;
+	int fd = open(path, O_RDONLY);
+	CHECK(pread(fd, &word, sizeof(word), at) == sizeof(word));
+	close(fd);
+	return word;
 }
 
 /* What became of fn in a child: its exit status, or the negated signal. */

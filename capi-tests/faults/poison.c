@@ -194,16 +194,6 @@ a_large_pool(void)
 #define PIECE 1000
 #define PIECES 60
 
-static uint64_t
-word_at(const char *path, off_t at)
-{
-	uint64_t word = 0;
-	int fd = open(path, O_RDONLY);
-	CHECK(pread(fd, &word, sizeof(word), at) == sizeof(word));
-	close(fd);
-	return word;
-}
-
 /* The log that the first extended undo log continues in. */
 static off_t
 extension(const char *path)
@@ -258,7 +248,18 @@ change(const char *path, int dies)
 	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
-/* The log's header, an entry in its middle, the header of the run it is in. */
+/* The header of an extension, and that of the run it is in: read last, when the
+ * transaction is rolled back already. */
+static void
+headers(const char *path, off_t log)
+{
+	NEED(log > FIRST_CHUNK);
+	look_and_cut(path, log & -PAGE);
+	NEED(run_header(path, log) != 0 && log - run_header(path, log) > PAGE);
+	look_at(path, run_header(path, log) & -PAGE);
+}
+
+/* An entry in the middle of the log, and both. */
 static void
 an_interrupted_transaction(void)
 {
@@ -266,10 +267,8 @@ an_interrupted_transaction(void)
 	change(path, 1);
 	off_t log = extension(path);
 	NEED(log > FIRST_CHUNK);
-	look_and_cut(path, log & -PAGE);
 	look_and_cut(path, (log & -PAGE) + 2 * PAGE);
-	NEED(run_header(path, log) != 0 && log - run_header(path, log) > PAGE);
-	look_at(path, run_header(path, log) & -PAGE);
+	headers(path, log);
 	works(path);
 	EQ(extension(path), 0);
 	unlink(path);
@@ -281,11 +280,7 @@ an_idle_extension(void)
 {
 	const char *path = new_pool(path_of("idle"), 16 << 20);
 	change(path, 0);
-	off_t log = extension(path);
-	NEED(log > FIRST_CHUNK);
-	look_and_cut(path, log & -PAGE);
-	NEED(run_header(path, log) != 0 && log - run_header(path, log) > PAGE);
-	look_at(path, run_header(path, log) & -PAGE);
+	headers(path, extension(path));
 	works(path);
 	unlink(path);
 }

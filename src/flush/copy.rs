@@ -5,7 +5,7 @@ use super::MemFlags;
 use super::arch::writeback::{LINE, fence};
 use super::arch::{Avx, Avx512, Movdir64b, Sse2, Words};
 use super::engine::{Engine, SHORT};
-use super::kernel::{self, Bytes, Direction, Kernel, Line, Pattern, Source};
+use super::kernel::{self, Bytes, Direction, Kernel, Line, Lines, Pattern, Source};
 
 /// Flags under which a short copy is not simply cached and flushed.
 const UNUSUAL: MemFlags = MemFlags::NOFLUSH.union(MemFlags::NONTEMPORAL).union(MemFlags::WC);
@@ -172,7 +172,7 @@ fn stores(e: Engine, len: usize, flags: MemFlags) -> Stores {
 /// # Safety
 /// As [`kernel::cached`].
 #[inline(never)]
-unsafe fn any<S: Source>(dst: *mut u8, src: S, len: usize, way: Direction, flags: MemFlags) {
+unsafe fn any<S: Lines>(dst: *mut u8, src: S, len: usize, way: Direction, flags: MemFlags) {
     let e = Engine::get();
     let stores = stores(e, len, flags);
     // SAFETY: by contract; the engine holds only what the CPU has.
@@ -212,7 +212,7 @@ unsafe fn any<S: Source>(dst: *mut u8, src: S, len: usize, way: Direction, flags
 /// # Safety
 /// As [`kernel::streamed`].
 #[inline(never)]
-unsafe fn streamed<K: Kernel, S: Source>(e: Engine, dst: *mut u8, src: S, len: usize, way: Direction) {
+unsafe fn streamed<K: Kernel, S: Lines>(e: Engine, dst: *mut u8, src: S, len: usize, way: Direction) {
     // SAFETY: by contract.
     unsafe { kernel::streamed::<K, S>(e, dst, src, len, way) }
 }

@@ -28,20 +28,30 @@ pub trait Kernel {
 
     /// Lines of a group: as many as there are registers for, so that loads do
     /// not wait for the streamed stores before them (those whose addresses
-    /// agree in the lower 12 bits).
-    const GROUP: usize;
+    /// agree in the lower 12 bits). Without registers, one.
+    const GROUP: usize = 1;
 
     /// As [`Kernel::stream64`], for a group of lines.
     ///
     /// # Safety
     /// As there.
-    unsafe fn stream_group(dst: *mut u8, src: *const u8);
+    #[inline(always)]
+    unsafe fn stream_group(dst: *mut u8, src: *const u8) {
+        const { assert!(Self::GROUP == 1) };
+        // SAFETY: by contract, a group being a line.
+        unsafe { Self::stream64(dst, src) }
+    }
 
     /// Writes a whole line of one word past the cache.
     ///
     /// # Safety
     /// As [`Kernel::stream64`].
-    unsafe fn stream_word(dst: *mut u8, word: u64);
+    #[inline(always)]
+    unsafe fn stream_word(dst: *mut u8, word: u64) {
+        let line = Line([word; LINE / 8]);
+        // SAFETY: by contract.
+        unsafe { Self::stream64(dst, line.0.as_ptr().cast()) }
+    }
 
     /// Leaves the CPU as other code expects it.
     ///
@@ -55,7 +65,10 @@ pub trait Kernel {
 pub trait Source: Copy {
     /// The address to read the bytes at `off` from.
     fn at(self, off: usize) -> *const u8;
+}
 
+/// What whole lines can be streamed from.
+pub trait Lines: Source {
     /// Whether writing `len` bytes at `dst` leaves the source as it is.
     fn is_apart(self, dst: *mut u8, len: usize) -> bool;
 
@@ -81,7 +94,9 @@ impl Source for Bytes {
     fn at(self, off: usize) -> *const u8 {
         self.0.wrapping_add(off)
     }
+}
 
+impl Lines for Bytes {
     #[inline(always)]
     fn is_apart(self, dst: *mut u8, len: usize) -> bool {
         self.0.addr().abs_diff(dst.addr()) >= len
@@ -119,7 +134,9 @@ impl Source for Pattern<'_> {
     fn at(self, _: usize) -> *const u8 {
         self.0.0.as_ptr().cast()
     }
+}
 
+impl Lines for Pattern<'_> {
     #[inline(always)]
     fn is_apart(self, _: *mut u8, _: usize) -> bool {
         true
@@ -292,23 +309,6 @@ impl<S: Source> Source for Offset<S> {
     fn at(self, off: usize) -> *const u8 {
         self.0.at(self.1 + off)
     }
-
-    #[inline(always)]
-    fn is_apart(self, dst: *mut u8, len: usize) -> bool {
-        self.0.is_apart(dst.wrapping_sub(self.1), self.1 + len)
-    }
-
-    #[inline(always)]
-    unsafe fn stream64<K: Kernel>(self, dst: *mut u8, off: usize) {
-        // SAFETY: by contract.
-        unsafe { self.0.stream64::<K>(dst, self.1 + off) }
-    }
-
-    #[inline(always)]
-    unsafe fn stream_group<K: Kernel>(self, dst: *mut u8, off: usize) {
-        // SAFETY: by contract.
-        unsafe { self.0.stream_group::<K>(dst, self.1 + off) }
-    }
 }
 
 /// Bytes stored before their lines are flushed: still in the first-level cache.
@@ -365,7 +365,7 @@ const FENCED: usize = 12;
 /// # Safety
 /// As [`cached`].
 #[inline(always)]
-pub unsafe fn streamed<K: Kernel, S: Source>(
+pub unsafe fn streamed<K: Kernel, S: Lines>(
     engine: Engine,
     dst: *mut u8,
     src: S,
@@ -393,7 +393,7 @@ pub unsafe fn streamed<K: Kernel, S: Source>(
 /// # Safety
 /// As [`cached`].
 #[inline(never)]
-unsafe fn ragged<K: Kernel, S: Source>(
+unsafe fn ragged<K: Kernel, S: Lines>(
     engine: Engine,
     dst: *mut u8,
     src: S,
@@ -434,7 +434,7 @@ unsafe fn ragged<K: Kernel, S: Source>(
 /// # Safety
 /// As [`cached`]; a line starts at `first`.
 #[inline(always)]
-unsafe fn lines_of<K: Kernel, S: Source>(
+unsafe fn lines_of<K: Kernel, S: Lines>(
     engine: Engine,
     dst: *mut u8,
     src: S,
@@ -454,7 +454,7 @@ unsafe fn lines_of<K: Kernel, S: Source>(
 /// # Safety
 /// As [`lines_of`].
 #[inline(always)]
-unsafe fn grouped<K: Kernel, S: Source, const BACKWARD: bool>(
+unsafe fn grouped<K: Kernel, S: Lines, const BACKWARD: bool>(
     dst: *mut u8,
     src: S,
     first: usize,

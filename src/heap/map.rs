@@ -280,6 +280,15 @@ mod tests {
     use super::*;
     use crate::lock::RawLock;
 
+    fn xorshift(mut state: u64) -> impl FnMut() -> u64 {
+        move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        }
+    }
+
     #[test]
     fn consecutive_ones() {
         for count in 1..=64u32 {
@@ -297,12 +306,10 @@ mod tests {
     fn gaps_are_chosen_by_length() {
         let shared = Shared::new();
         let map = &shared.map;
-        let mut rng = 88_172_645_463_325_252_u64;
+        let mut random = xorshift(88_172_645_463_325_252);
         let mut held = Vec::new();
         for _ in 0..200_000 {
-            rng ^= rng << 13;
-            rng ^= rng >> 7;
-            rng ^= rng << 17;
+            let rng = random();
             let count = 1 + (rng >> 8) as u32 % 12;
             let free: Vec<u64> = map.free.iter().map(|w| w.load(Relaxed)).collect();
             let lengths = || free.iter().flat_map(|&w| gap_lengths(w));
@@ -383,13 +390,8 @@ mod tests {
 
         /// Takes and gives back at random, and leaves the processor at random.
         fn work(&self, me: u32) {
-            let mut rng = 0x9e37_79b9_u64 * me as u64;
-            let mut below = |n: u64| {
-                rng ^= rng << 13;
-                rng ^= rng >> 7;
-                rng ^= rng << 17;
-                rng % n
-            };
+            let mut random = xorshift(0x9e37_79b9 * me as u64);
+            let mut below = |n: u64| random() % n;
             let mut held = Vec::new();
             for _ in 0..1_000_000 {
                 let count = 1 + below(8) as u32;

@@ -103,15 +103,13 @@ impl Words<'_> {
     }
 
     fn entry_of(&self, list: List, b: &Block) -> Result<u64> {
-        let off = b.user();
-        let fits = list.entry.checked_add(ENTRY_SIZE).is_some_and(|end| end <= b.usable());
-        let at = off + if fits { list.entry } else { 0 };
-        let apart = |head: u64| at + ENTRY_SIZE <= head || at >= head + HEAD_SIZE;
-        if fits && at.is_multiple_of(8) && self.heads.into_iter().all(apart) {
-            Ok(at)
-        } else {
-            Err(Error::NotInList(off))
+        let refused = Err(Error::NotInList(b.user()));
+        if list.entry.checked_add(ENTRY_SIZE).is_none_or(|end| end > b.usable()) {
+            return refused;
         }
+        let at = b.user() + list.entry;
+        let apart = |head: u64| at + ENTRY_SIZE <= head || at >= head + HEAD_SIZE;
+        if at.is_multiple_of(8) && self.heads.into_iter().all(apart) { Ok(at) } else { refused }
     }
 
     fn first(&self, list: List) -> u64 {

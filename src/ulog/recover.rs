@@ -10,7 +10,7 @@ use super::{
     CAPACITY, EXTERNAL, EXTERNAL_CAPACITY, Error, FLAGS, GEN_NUM, HEADER, INTERNAL, INTERNAL_CAPACITY,
     LANE_SIZE, NEXT, UNDO, UNDO_CAPACITY, USER_BUFFER, align_up,
 };
-use crate::pool::{Probe, Region, checksum::Sum};
+use crate::pool::{PAGE, Probe, Region, checksum::Sum};
 
 /// What one phase of recovery needs to know of the pool around the lanes.
 pub struct Bounds<'a> {
@@ -269,7 +269,7 @@ fn apply(region: &Region, e: &Found) {
 /// Loads from each page of a range that is about to be stored to: at a load
 /// the kernel maps the pages around as well, at a store the one page alone.
 fn map_pages(region: &Region, at: u64, len: u64) {
-    for page in (at..at + len).step_by(4096) {
+    for page in (at..at + len).step_by(PAGE as usize) {
         // SAFETY: inside the mapping, as `at` checked.
         unsafe { region.at(page, 1).read_volatile() };
     }

@@ -4,7 +4,7 @@
 use std::arch::asm;
 
 use super::Sse2;
-use crate::flush::kernel::{Kernel, Line};
+use crate::flush::kernel::Kernel;
 
 /// Only for CPUs with MOVDIR64B.
 pub struct Movdir64b;
@@ -29,20 +29,5 @@ impl Kernel for Movdir64b {
         unsafe {
             asm!("movdir64b rdi, [rsi]", in("rdi") dst, in("rsi") src, options(nostack, preserves_flags));
         }
-    }
-
-    const GROUP: usize = 1;
-
-    #[inline(always)]
-    unsafe fn stream_group(dst: *mut u8, src: *const u8) {
-        // SAFETY: the same contract.
-        unsafe { Self::stream64(dst, src) }
-    }
-
-    #[inline(always)]
-    unsafe fn stream_word(dst: *mut u8, word: u64) {
-        let line = Line([word; 8]);
-        // SAFETY: the same contract.
-        unsafe { Self::stream64(dst, line.0.as_ptr().cast()) }
     }
 }

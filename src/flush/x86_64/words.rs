@@ -1,6 +1,6 @@
 //! 8 bytes at a time: no vector registers, no non-temporal stores.
 
-use crate::flush::kernel::{Kernel, Line, store8};
+use crate::flush::kernel::{Kernel, store8};
 
 pub struct Words;
 
@@ -30,20 +30,5 @@ impl Kernel for Words {
     unsafe fn stream64(dst: *mut u8, src: *const u8) {
         // SAFETY: the same contract.
         unsafe { Self::store64(dst, src) }
-    }
-
-    const GROUP: usize = 1;
-
-    #[inline(always)]
-    unsafe fn stream_group(dst: *mut u8, src: *const u8) {
-        // SAFETY: the same contract.
-        unsafe { Self::stream64(dst, src) }
-    }
-
-    #[inline(always)]
-    unsafe fn stream_word(dst: *mut u8, word: u64) {
-        let line = Line([word; 8]);
-        // SAFETY: the same contract.
-        unsafe { Self::stream64(dst, line.0.as_ptr().cast()) }
     }
 }

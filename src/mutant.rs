@@ -75,6 +75,7 @@ defects! {
     RedoHeadFirst: "redo log: header written before the entries in extensions are durable",
     RedoTargetsFirst: "redo log: targets stored before the log is durable",
     RedoNotCleared: "redo log: header not cleared",
+    RedoEntriesKept: "redo log: header cleared, entries kept",
     RedoLinkCleared: "redo log: clearing the header takes the link, too",
     RedoTwoInPlace: "redo log: an operation of two entries is stored in place as one of one is",
     RedoTerminatorMissing: "redo log: no zero word behind entries that end with a line",

@@ -219,12 +219,18 @@ impl Redo {
     fn process_log(&mut self, region: Region) {
         let next = self.extensions.first().map_or(0, |e| e.link);
         defect!(RedoTargetsFirst, apply(region, self.entries()));
-        self.store(region, next);
+        let in_lane = self.store(region, next);
         apply(region, self.entries());
         defect!(RedoNotCleared, return);
         let next = if defect!(RedoLinkCleared) { 0 } else { next };
-        // Invalid, but for its link.
-        region.stream(self.log, &[0, next, 0, 0, 0, 0, 0, 0]);
+        // Invalid, but for its link. The entries go as well: when the next log
+        // is torn, words of this one in place of lost ones can have the same
+        // sum, as they did for neighbours at equal distances; zeros cannot.
+        let cleared = if defect!(RedoEntriesKept) { 0 } else { in_lane };
+        let lane = &mut self.image[..HEAD + (cleared / 8) as usize];
+        lane.fill(0);
+        lane[1] = next;
+        region.stream(self.log, lane);
         // The invalidation must be durable before the locks and the lane are
         // let go: another lane may change the same words next, and a log that
         // is still valid would undo that after a crash.
@@ -232,7 +238,8 @@ impl Redo {
     }
 
     /// Writes the entries behind a header whose checksum makes them valid.
-    fn store(&mut self, region: Region, next: u64) {
+    /// Returns the bytes of lines with entries in the lane.
+    fn store(&mut self, region: Region, next: u64) -> u64 {
         self.image[self.used..][..LINE_WORDS].fill(0);
         let bytes = 8 * (self.used - HEAD) as u64;
         let in_lane = if bytes < self.base {
@@ -253,6 +260,7 @@ impl Redo {
         // The log must be durable before its first target changes: from here
         // on recovery redoes the whole operation.
         region.drain();
+        in_lane
     }
 
     /// What the lane's log does not hold goes to the extensions.

@@ -39,6 +39,7 @@ fn test_of(d: Defect) -> Option<&'static str> {
         SeedCoalescing => "seeds::seed_12_coalescing",
         SeedMessages => "seeds::seed_13_no_memory_for_messages",
         SeedCreate => "seeds::seed_14_create",
+        RedoEntriesKept => "seeds::seed_15_words_of_the_log_before",
         _ => return None,
     })
 }

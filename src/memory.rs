@@ -1,10 +1,12 @@
 //! The library's volatile memory, from the functions that the program chose
 //! (`pmemobj_set_funcs`, API contract section 17), or from libc.
 //!
-//! Each block remembers who made it: it goes back to that function's partner,
-//! whatever was set since.
+//! A block goes back to the partner of the function that made it, whatever was
+//! set since. One of the program's has a header that remembers who that is;
+//! libc's, which are many and small, do without: their addresses tell.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::collections::TryReserveError;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -15,7 +17,7 @@ pub type Free = unsafe extern "C" fn(*mut c_void);
 static MALLOC: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 static FREE: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
-/// In front of each block.
+/// In front of a block that is not simply libc's.
 struct Header {
     /// What the allocating function returned.
     start: *mut c_void,
@@ -33,27 +35,46 @@ pub fn set_functions(malloc: Option<Malloc>, free: Option<Free>) {
     FREE.store(free.map_or(std::ptr::null_mut(), |f| f as *mut ()), Ordering::Release);
 }
 
+/// Makes room for `n` more items: at first for no more, as each thread has such
+/// a vector and most stay as small, later by doubling.
+pub fn reserve_few<T>(v: &mut Vec<T>, n: usize) -> Result<(), TryReserveError> {
+    if v.capacity() == 0 { v.try_reserve_exact(n) } else { v.try_reserve(n) }
+}
+
 struct Chosen;
 
 #[global_allocator]
 static ALLOCATOR: Chosen = Chosen;
 
+/// Whether a block of this layout is what malloc returns, when that is libc's.
+/// It starts at a multiple of [`ALIGNMENT`], others of such a layout never do.
+fn can_be_plain(layout: Layout) -> bool {
+    layout.align() < ALIGNMENT
+}
+
+/// Whether this block is what libc's malloc returned.
+fn is_plain(block: *mut u8, layout: Layout) -> bool {
+    can_be_plain(layout) && block.addr().is_multiple_of(ALIGNMENT)
+}
+
 /// Bytes to ask for so that header and block fit wherever they start.
 fn total(layout: Layout) -> Option<usize> {
-    let slack = if layout.align() > ALIGNMENT { layout.align() } else { 0 };
-    layout.size().checked_add(HEADER + slack)
+    layout.size().checked_add(HEADER + layout.align().max(ALIGNMENT))
 }
 
 /// Puts the header in front of the block in `start`'s memory.
 ///
 /// # Safety
-/// `start` is null or has [`total`] bytes, aligned as by malloc.
+/// `start` is null or has [`total`] bytes, aligned for words.
 unsafe fn place(start: *mut c_void, layout: Layout) -> *mut u8 {
     if start.is_null() {
         return std::ptr::null_mut();
     }
-    let align = layout.align().max(ALIGNMENT);
-    let skip = (start as usize + HEADER).next_multiple_of(align) - start as usize;
+    let (align, apart) = match can_be_plain(layout) {
+        true => (ALIGNMENT, ALIGNMENT / 2),
+        false => (layout.align(), 0),
+    };
+    let skip = (start as usize + HEADER + apart).next_multiple_of(align) - apart - start as usize;
     // SAFETY: `total` left room for the header and the alignment.
     unsafe {
         let block = start.cast::<u8>().add(skip);
@@ -66,8 +87,12 @@ unsafe fn place(start: *mut c_void, layout: Layout) -> *mut u8 {
 // the program's functions keep malloc's contract.
 unsafe impl GlobalAlloc for Chosen {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let Some(total) = total(layout) else { return std::ptr::null_mut() };
         let malloc = MALLOC.load(Ordering::Acquire);
+        if malloc.is_null() && can_be_plain(layout) {
+            // SAFETY: any size may be asked for.
+            return unsafe { libc::malloc(layout.size()) }.cast();
+        }
+        let Some(total) = total(layout) else { return std::ptr::null_mut() };
         // SAFETY: only `set_functions` stores there; `total` bytes are asked for.
         unsafe {
             let start = if malloc.is_null() {
@@ -82,6 +107,10 @@ unsafe impl GlobalAlloc for Chosen {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if MALLOC.load(Ordering::Acquire).is_null() {
             // Large tables stay untouched pages until they are used.
+            if can_be_plain(layout) {
+                // SAFETY: any size may be asked for.
+                return unsafe { libc::calloc(1, layout.size()) }.cast();
+            }
             let Some(total) = total(layout) else { return std::ptr::null_mut() };
             // SAFETY: `total` bytes are asked for.
             return unsafe { place(libc::calloc(1, total), layout) };
@@ -96,7 +125,11 @@ unsafe impl GlobalAlloc for Chosen {
         }
     }
 
-    unsafe fn dealloc(&self, block: *mut u8, _layout: Layout) {
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if is_plain(block, layout) {
+            // SAFETY: what libc returned.
+            return unsafe { libc::free(block.cast()) };
+        }
         // SAFETY: the header that `place` wrote; only `set_functions` stores to `FREE`.
         unsafe {
             let Header { start, free } = block.cast::<Header>().sub(1).read();
@@ -115,15 +148,35 @@ mod tests {
 
     #[test]
     fn alignments() {
-        for align in [1, 16, 64, 4096] {
+        for align in [1, 8, 16, 64, 4096] {
             let layout = Layout::from_size_align(100, align).unwrap();
             // SAFETY: the size is not zero; freed with the same layout.
             unsafe {
                 let p = std::alloc::alloc_zeroed(layout);
                 assert_eq!(p as usize % align, 0);
+                assert_eq!(is_plain(p, layout), align < ALIGNMENT);
                 assert!((0..100).all(|i| *p.add(i) == 0));
                 p.write_bytes(0xff, 100);
                 std::alloc::dealloc(p, layout);
+            }
+        }
+    }
+
+    /// Wherever the memory starts, its block is known for what it is.
+    #[test]
+    fn blocks_with_headers_are_not_plain() {
+        let mut memory = [0u64; 64];
+        for align in [1, 8, 16, 64] {
+            let layout = Layout::from_size_align(100, align).unwrap();
+            for word in 0..8 {
+                let start: *mut c_void = memory[word..].as_mut_ptr().cast();
+                // SAFETY: `total` bytes of the array.
+                let block = unsafe { place(start, layout) };
+                assert!(block.addr().is_multiple_of(align) && !is_plain(block, layout));
+                let room = start.addr() + total(layout).unwrap() - block.addr();
+                assert!(block.addr() - start.addr() >= HEADER && room >= 100);
+                // SAFETY: `place` wrote it.
+                assert_eq!(unsafe { block.cast::<Header>().sub(1).read() }.start, start);
             }
         }
     }

@@ -171,7 +171,7 @@ impl Heap {
         if links.is_empty() {
             return Ok(());
         }
-        let mut internal = Redo::internal_of(bounds, lane)?;
+        let mut internal = Redo::internal_of(bounds, lane);
         if defect!(ExtensionsFreedFromHead) {
             links.reverse()
         }

@@ -2,14 +2,15 @@
 //! that becomes allocated and one that becomes free, all at once. It is built
 //! in the lane's log as it comes.
 
-use super::Heap;
+use super::{Error, Heap};
 use super::block::{Block, compact_words};
 use super::publish::Action;
 use super::zone::Slot;
 use crate::ulog::{Hold, Op, Redo};
 
-/// An operation in the making. The lane's own log has room for it; nothing may
-/// be called back before it is carried out.
+/// An operation in the making. The lane's own log has room for it, and volatile
+/// room for one that allocates or frees; nothing may be called back before it
+/// is carried out.
 pub struct Operation<'a> {
     pub(super) heap: &'a Heap,
     /// The lane in which it is counted.
@@ -29,6 +30,12 @@ impl Heap {
 }
 
 impl Operation<'_> {
+    /// Makes volatile room for an operation of `entries` words and blocks.
+    #[inline]
+    pub fn reserve(&mut self, entries: usize) -> Result<(), Error> {
+        Ok(self.redo.reserve(entries)?)
+    }
+
     /// Sets a word of the heap or of the root, once at most.
     #[inline]
     pub fn set(&mut self, at: u64, value: u64) {

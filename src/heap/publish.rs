@@ -8,12 +8,15 @@ use super::layout::{ChunkHeader, FREE, HeaderType, USED};
 use super::operation::Operation;
 use super::zone::Slot;
 use super::{Error, Heap, Request};
+use crate::memory::reserve_few;
 use crate::ulog::{Extension, Hold, Logs, Op, Redo, Units, format_extension};
 
 /// Bytes that one action adds to a redo log, at most.
 const ENTRY: u64 = 16;
 /// Bytes of the object behind an extension of a redo log (format 3.8).
 const REDO_EXTENSION: u64 = 64 + 640 + 128;
+/// Entries that link or unlink an extension: the link and the object's state.
+const LINK_ENTRIES: usize = 2;
 /// Beyond the user's cache size, of an undo log's extension.
 const UNDO_EXTENSION_EXTRA: u64 = 192;
 
@@ -54,7 +57,7 @@ impl Heap {
         // SAFETY: the lane is held and nothing is called back meanwhile.
         let logs = unsafe { hold.logs().as_mut() };
         logs.external.reserve(actions)?;
-        logs.units.try_reserve(actions).map_err(|_| Error::OutOfMemory)?;
+        reserve_few(&mut logs.units, actions).map_err(|_| Error::OutOfMemory)?;
         if logs.external.capacity() >= ENTRY * actions as u64 {
             return Ok(());
         }
@@ -310,6 +313,7 @@ impl Heap {
         size: u64,
         gen_num: u64,
     ) -> Result<Extension, Error> {
+        internal.reserve(LINK_ENTRIES)?;
         let b = self.reserve(&Request::internal(size))?;
         let made = match b.header {
             HeaderType::Compact => format_extension(&self.region, b.user(), b.usable(), gen_num, 0),
@@ -335,6 +339,7 @@ impl Heap {
 
     /// Unlinks and frees the extension that `field` designates (format 3.9).
     pub fn release_log(&self, internal: &mut Redo, field: u64, link: u64) -> Result<(), Error> {
+        internal.reserve(LINK_ENTRIES)?;
         let b = self.block_to_free(link)?;
         defect!(ExtensionUnlinkedFirst, self.region.persist_word(field, 0));
         let mut op = Operation { heap: self, lane: None, redo: internal };

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 
 use super::Error;
+use crate::memory::reserve_few;
 use crate::thread_end::AtThreadEnd;
 
 struct Seat {
@@ -71,7 +72,7 @@ pub fn take(heap: u64, moves: bool, choose: impl FnOnce() -> (u32, *const Atomic
         if let Some(i) = old {
             add(seats[i].threads, u32::MAX); // one less
             seats[i] = seat;
-        } else if seats.try_reserve(1).is_ok() {
+        } else if reserve_few(seats, 1).is_ok() {
             seats.push(seat);
         }
     } // without memory the thread is counted for good

@@ -16,7 +16,8 @@ const HEAD_LOCK: u64 = 16;
 const HEAD_SIZE: u64 = 80;
 /// Offset of an id's second word.
 const OFF: u64 = 8;
-/// A move changes two heads, four neighbours and one entry.
+/// A move changes two heads, four neighbours and one entry. A new element needs
+/// no more: one head, two neighbours, its entry, its header and its block.
 const MAX_WORDS: usize = 12;
 
 /// Where to put an element: before or after `dest`, or if that is 0, before
@@ -215,7 +216,7 @@ impl Pool {
                 Ok(())
             });
         }
-        let mut hold = self.heap.lanes.hold()?;
+        let mut hold = self.hold_for_lists()?;
         self.with_heads([list, list], || {
             let b = self.heap.block_to_free(off)?;
             let mut words = self.words([list, list]);
@@ -251,7 +252,7 @@ impl Pool {
         if req.size == 0 {
             return Err(HeapError::SizeZero.into());
         }
-        let mut hold = self.heap.lanes.hold()?;
+        let mut hold = self.hold_for_lists()?;
         self.with_heads([list, list], || {
             let b = self.heap.reserve(&req)?;
             // Without a constructor the header goes through the log with the
@@ -283,6 +284,13 @@ impl Pool {
         })
     }
 
+    /// A lane with volatile room for the largest operation.
+    fn hold_for_lists(&self) -> Result<Hold<'_>> {
+        let mut hold = self.heap.lanes.hold()?;
+        self.heap.operation(&mut hold).reserve(MAX_WORDS)?;
+        Ok(hold)
+    }
+
     fn words(&self, lists: [List; 2]) -> Words<'_> {
         Words {
             region: self.heap.region(),
@@ -296,7 +304,7 @@ impl Pool {
 
     /// Changes words of one or two lists, all at once or not at all.
     fn change_lists(&self, lists: [List; 2], f: impl FnOnce(&mut Words) -> Result<()>) -> Result<()> {
-        let mut hold = self.heap.lanes.hold()?;
+        let mut hold = self.hold_for_lists()?;
         self.with_heads(lists, || {
             let mut words = self.words(lists);
             f(&mut words)?;

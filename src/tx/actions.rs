@@ -3,6 +3,7 @@
 use super::Error;
 use super::sorted::Sorted;
 use crate::heap::Action;
+use crate::memory::reserve_few;
 
 /// Up to here the allocation of an object is looked for one by one.
 const SCANNED: usize = 64;
@@ -27,7 +28,7 @@ impl Actions {
 
     /// Makes room for `n` more actions and the one that commit adds.
     pub fn reserve(&mut self, n: usize) -> Result<(), Error> {
-        self.list.try_reserve(n + 1).map_err(|_| Error::OutOfMemory)
+        reserve_few(&mut self.list, n + 1).map_err(|_| Error::OutOfMemory)
     }
 
     /// Adds an action; room was made. If that fails nothing is added.

@@ -1,6 +1,8 @@
 //! A sorted sequence in blocks of bounded size, so that a change in the middle
 //! moves few items however many there are. Small ones are one block.
 
+use crate::memory::reserve_few;
+
 /// Most items of a block.
 const BLOCK: usize = 256;
 
@@ -69,13 +71,13 @@ impl<T: Copy> Sorted<T> {
     /// Makes room for one more item anywhere.
     #[inline(never)]
     pub fn reserve(&mut self) -> Result<(), NoMemory> {
-        self.blocks.try_reserve(2).map_err(|_| NoMemory)?;
+        reserve_few(&mut self.blocks, 2).map_err(|_| NoMemory)?;
         if self.blocks.is_empty() {
             self.blocks.push(Vec::new());
         }
         if self.blocks.len() == 1 && self.blocks[0].len() < BLOCK {
             // Small ones stay small.
-            return self.blocks[0].try_reserve(1).map_err(|_| NoMemory);
+            return reserve_few(&mut self.blocks[0], 2).map_err(|_| NoMemory);
         }
         self.spare.try_reserve(BLOCK).map_err(|_| NoMemory)
     }

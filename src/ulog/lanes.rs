@@ -12,6 +12,10 @@ use super::{
 use crate::pool::Region;
 use crate::thread::{self, UNASSIGNED};
 
+/// Entries for which the external log of a lane always has volatile room: an
+/// atomic call that allocates or frees has five at most, two of an object's
+/// header, two of an id, and its block. Lists make room for more.
+const OPERATION: usize = 6;
 /// New threads start this many lanes apart.
 const STRIDE: u32 = 8;
 
@@ -155,9 +159,11 @@ impl Lanes {
     #[cold]
     fn make_logs(&self, i: u32) -> Result<NonNull<Logs>, Error> {
         let start = self.offset + i as u64 * LANE_SIZE;
+        let mut external = Redo::new(start + EXTERNAL, EXTERNAL_CAPACITY);
+        external.reserve(OPERATION)?;
         let logs = Logs {
-            internal: Redo::new(start + INTERNAL, INTERNAL_CAPACITY)?,
-            external: Redo::new(start + EXTERNAL, EXTERNAL_CAPACITY)?,
+            internal: Redo::new(start + INTERNAL, INTERNAL_CAPACITY),
+            external,
             undo: Undo::new(&self.region, start + UNDO)?,
             units: Vec::new(),
         };

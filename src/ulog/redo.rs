@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::entry::{Op, VALUE_SIZE, target};
+use super::entry::{Op, target};
 use super::{Error, HEADER, NEXT, align_up};
+use crate::memory::reserve_few;
 use crate::pool::{Region, checksum::Sum};
 
 /// Words of the volatile image before the first entry: the log header.
@@ -46,8 +47,8 @@ pub struct Redo {
 
 impl Redo {
     /// The log whose header is at `log`, with room for `base` bytes in place.
-    pub fn new(log: u64, base: u64) -> Result<Redo, Error> {
-        let mut redo = Redo {
+    pub fn new(log: u64, base: u64) -> Redo {
+        Redo {
             log,
             base,
             capacity: base,
@@ -56,13 +57,11 @@ impl Redo {
             fixed: false,
             image: Vec::new(),
             used: HEAD,
-        };
-        redo.reserve((base / VALUE_SIZE) as usize)?;
-        Ok(redo)
+        }
     }
 
     /// The internal log of a lane, for recovery.
-    pub fn internal_of(bounds: &super::Bounds, lane: u64) -> Result<Redo, Error> {
+    pub fn internal_of(bounds: &super::Bounds, lane: u64) -> Redo {
         Redo::new(bounds.lanes.0 + lane * super::LANE_SIZE + super::INTERNAL, super::INTERNAL_CAPACITY)
     }
 
@@ -87,7 +86,8 @@ impl Redo {
 
     #[cold]
     fn grow(&mut self, words: usize) -> Result<(), Error> {
-        self.image.try_reserve(words - self.image.len()).map_err(|_| Error::OutOfMemory)?;
+        let more = words - self.image.len();
+        reserve_few(&mut self.image, more).map_err(|_| Error::OutOfMemory)?;
         self.image.resize(words, 0);
         Ok(())
     }
@@ -105,8 +105,8 @@ impl Redo {
         self.used = HEAD;
     }
 
-    /// Adds an entry that has nothing to merge with. There is room for it: what
-    /// the lane holds always fits, for more [`Redo::reserve`] was called.
+    /// Adds an entry that has nothing to merge with. [`Redo::reserve`] made room
+    /// for it.
     #[inline]
     pub fn push(&mut self, op: Op, to: u64, value: u64) {
         self.image[self.used..][..2].copy_from_slice(&[op.word(to), value]);

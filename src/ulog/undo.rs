@@ -3,6 +3,7 @@
 
 use super::entry::{BUF_HEADER, Op, entry_at};
 use super::{Error, Extension, GEN_NUM, HEADER, NEXT, UNDO_CAPACITY, align_up};
+use crate::memory::reserve_few;
 use crate::pool::{Region, checksum::Sum};
 
 /// Bytes zeroed at once ahead of short entries, at least.
@@ -166,7 +167,7 @@ impl Undo {
     }
 
     fn push(&mut self, e: Extension, fresh: bool) -> Result<(), Error> {
-        self.parts.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        reserve_few(&mut self.parts, 1).map_err(|_| Error::OutOfMemory)?;
         self.parts.push(Part {
             link: e.link,
             data: e.log + HEADER,

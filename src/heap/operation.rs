@@ -2,10 +2,10 @@
 //! that becomes allocated and one that becomes free, all at once. It is built
 //! in the lane's log as it comes.
 
-use super::{Error, Heap};
 use super::block::{Block, compact_words};
 use super::publish::Action;
 use super::zone::Slot;
+use super::{Error, Heap};
 use crate::ulog::{Hold, Op, Redo};
 
 /// An operation in the making. The lane's own log has room for it, and volatile

@@ -70,7 +70,7 @@ library_notices() {
 checked() { # PROGRAM: under valgrind, as in the group stress
 	mkdir -p "$SCRATCH/files"
 	MEMCHECK=1 TEST_DIR=$SCRATCH/files PMEM_IS_PMEM_FORCE=0 on ours valgrind -q --error-exitcode=9 --fair-sched=yes \
-		--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite "$BIN/memcheck-$1"
+		--leak-check=full --show-leak-kinds=definite,possible --errors-for-leak-kinds=definite,possible "$BIN/memcheck-$1"
 }
 export -f instrumented compile_for_tsan sanitized on_instrumented notices library_notices checked
 
@@ -79,7 +79,7 @@ all=
 threads_arguments="1 4 2"
 
 SANITIZED="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -Wno-format-truncation"
-for source in capi-tests/behaviour/*.c capi-tests/stress/{threads,fork}.c capi-tests/sanitizers/wrong.c; do
+for source in capi-tests/behaviour/*.c capi-tests/stress/{threads,full,fork}.c capi-tests/sanitizers/wrong.c; do
 	program=$(basename "$source" .c)
 	[ "$source" != capi-tests/stress/threads.c ] || program=stress-threads
 	compile "$BIN/asan-$program" "$source" $SANITIZED ||
@@ -94,6 +94,7 @@ for source in capi-tests/behaviour/*.c; do
 	attempt "sanitizers: $program, library with asan" on_instrumented "$ASAN_LIB" sanitized "asan-$program"
 done
 attempt "sanitizers: threads of stress, library with asan" on_instrumented "$ASAN_LIB" sanitized asan-stress-threads $threads_arguments
+attempt "sanitizers: a full heap, library with asan" on_instrumented "$ASAN_LIB" sanitized asan-full 3 4
 # In a forked child nothing points to what belongs to its parent's other threads.
 ASAN_OPTIONS=detect_leaks=0:exitcode=9 attempt "sanitizers: fork, library with asan" \
 	on_instrumented "$ASAN_LIB" sanitized asan-fork
@@ -101,10 +102,11 @@ ASAN_OPTIONS=detect_leaks=0:exitcode=9 attempt "sanitizers: fork, library with a
 # Races, on request.
 if [ "$all" ]; then
 	TIMEOUT=1200 attempt "sanitizers: the library for ThreadSanitizer" instrumented thread -Cunsafe-allow-abi-mismatch=sanitizer
-	for program in behaviour/threads stress/threads; do
+	for program in behaviour/threads stress/threads stress/full; do
 		name=${program/\//-}
 		arguments=
 		[ $program != stress/threads ] || arguments=$threads_arguments
+		[ $program != stress/full ] || arguments="3 4"
 		attempt "sanitizers: $program for ThreadSanitizer" compile_for_tsan "$BIN/tsan-$name" "capi-tests/$program.c"
 		attempt "sanitizers: $program, library with tsan" on_instrumented "$TSAN_LIB" sanitized "tsan-$name" $arguments
 	done

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::coverage::Coverage;
 use crate::job::{self, Job};
 use crate::recover::Tally;
-use crate::states::Slice;
+use crate::states::{Slice, subsets_tried};
 use crate::world::Scratch;
 use crate::{ops, pmdk};
 
@@ -48,7 +48,7 @@ type Variety = (u64, u64);
 /// How many states of a fence a budget builds, about.
 fn expected((subsets, all): Variety, per_fence: usize) -> f64 {
     let subsets = subsets.max(2) - 1; // without that of the next fence
-    (per_fence.max(4) as u64).min(subsets) as f64 + FOUND * (per_fence as u64).min(all - subsets) as f64
+    subsets_tried(per_fence, subsets) as f64 + FOUND * (per_fence as u64).min(all - subsets) as f64
 }
 
 struct Plan {
@@ -93,7 +93,7 @@ impl Plan {
     /// Fences, and those of which all subsets are tried.
     fn fences(&self) -> (usize, usize) {
         let all = || self.scenarios.iter().flat_map(|s| &s.1);
-        (all().count(), all().filter(|v| v.0 <= self.per_fence.max(4) as u64).count())
+        (all().count(), all().filter(|v| subsets_tried(self.per_fence, v.0) == v.0).count())
     }
 
     /// Long ones first.

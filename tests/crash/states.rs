@@ -16,6 +16,9 @@ use crate::rng::{Rng, mix};
 
 /// Up to this many flushed lines all their subsets are numbered.
 const EXHAUSTIVE: u32 = 10;
+/// With so much to spend per fence they are all tried: few fences have as many
+/// lines, so that this adds little.
+const ALL_SUBSETS_FROM: usize = 32;
 /// So many subsets of more lines are.
 const SAMPLED: u64 = 1 << 20;
 /// So many numbers are looked at for a new state each.
@@ -27,6 +30,14 @@ pub struct Budget {
     /// Subsets of flushed lines per fence, and as many states of the other
     /// kind; fewer where there are not so many.
     pub per_fence: usize,
+}
+
+/// How many of a fence's subsets are tried.
+pub fn subsets_tried(per_fence: usize, subsets: u64) -> u64 {
+    if per_fence >= ALL_SUBSETS_FROM && subsets <= 1 << EXHAUSTIVE {
+        return subsets;
+    }
+    subsets.min(per_fence.max(4) as u64)
 }
 
 /// The fences that are stopped at: each `of`th, from the `nth` on.
@@ -139,7 +150,7 @@ impl<'a> Stop<'a> {
 
     /// The numbers of subsets to try.
     fn subsets(&self, budget: Budget) -> Vec<u64> {
-        let want = budget.per_fence.max(4) as u64;
+        let want = subsets_tried(budget.per_fence, self.subsets);
         let mut numbers: Vec<u64> = if self.subsets <= want {
             (0..self.subsets).collect()
         } else if self.is_exhaustive() {

@@ -180,10 +180,10 @@ unsafe fn duplicate(pop: *mut c_void, oidp: *mut Oid, src: *const u8, len: usize
     let Some(pool) = (unsafe { pool_arg(pop) }) else { return -1 };
     let domain = pool.domain();
     let mut copy = |to: *mut u8| {
+        // Flushed only: the allocation's fence behind its constructor makes the
+        // copy durable before the object can become allocated.
         // SAFETY: the object has `len` bytes, the string too.
         unsafe { domain.copy(to, src, len, crate::flush::MemFlags::empty()) };
-        // The allocation orders the copy before the object.
-        domain.drain();
         true
     };
     let req = Request { size: len as u64, type_num, zero: false, class: 0, arena: 0 };

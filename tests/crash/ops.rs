@@ -499,6 +499,12 @@ fn reserved_zeros() -> History {
             do_publish(p, &[act, p.set_value(at(p, root + 8).cast(), oid.off)]);
         });
     }
+    w.step("publish on another thread", |p| {
+        let mut req = request(300, 2);
+        req.zero = true;
+        let (oid, act) = p.reserve(req, None).unwrap();
+        on_another_thread(|| do_publish(p, &[act, p.set_value(at(p, root + 24).cast(), oid.off)]));
+    });
     w.finish("reserved_zeros")
 }
 

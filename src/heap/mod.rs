@@ -212,6 +212,16 @@ impl Heap {
 
 /// Panics abort, so that no lock is ever poisoned.
 fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    // ThreadSanitizer does not see the standard library's slow path.
+    #[cfg(tsan)]
+    loop {
+        match m.try_lock() {
+            Ok(guard) => return guard,
+            Err(std::sync::TryLockError::Poisoned(e)) => return e.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => std::thread::yield_now(),
+        }
+    }
+    #[cfg(not(tsan))]
     m.lock().unwrap_or_else(|e| e.into_inner())
 }
 

@@ -186,7 +186,7 @@ impl Undo {
             len -= 64
         }
         let (last, end) = self.end_of(len);
-        let ahead = if len >= LONG_ENTRY { 64 } else { ZERO_AHEAD.max(self.position) };
+        let ahead = if len >= LONG_ENTRY { 64 } else { ZERO_AHEAD.max(2 * self.position) };
         if self.zero_at(region, last, end, ahead) {
             // The zero line must be durable before the entry in front of it.
             region.drain();

@@ -16,11 +16,11 @@ use crate::rng::{Rng, mix};
 
 /// Up to this many flushed lines all their subsets are numbered.
 const EXHAUSTIVE: u32 = 10;
-/// With so much to spend per fence they are all tried: few fences have as many
-/// lines, so that this adds little.
-const ALL_SUBSETS_FROM: usize = 32;
 /// So many subsets of more lines are.
 const SAMPLED: u64 = 1 << 20;
+/// With so much to spend per fence all subsets of up to [`EXHAUSTIVE`] lines are
+/// tried: few fences have that many, so that this adds little.
+const ALL_SUBSETS_FROM: usize = 32;
 /// So many numbers are looked at for a new state each.
 const REDRAWN: usize = 6;
 

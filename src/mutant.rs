@@ -80,6 +80,7 @@ defects! {
     RedoTwoInPlace: "redo log: an operation of two entries is stored in place as one of one is",
     RedoTerminatorMissing: "redo log: no zero word behind entries that end with a line",
     RecoveryClearsFirst: "recovery: redo log invalidated before its targets are durable",
+    RecoveryKeepsEntries: "recovery: redo log's header cleared, its entries kept",
     RecoveryClearsLink: "recovery: clearing a redo log takes the link, too",
     ChainNotFollowed: "recovery: entries in extensions ignored",
     RedoOfFirstLaneOnly: "recovery: redo logs of the first lane only",
@@ -95,6 +96,7 @@ defects! {
     UndoSumWithoutGeneration: "undo log: checksum without the generation number",
     UndoLengthShort: "undo log: snapshot short by one line",
     UndoNoStopLine: "undo log: the line behind the newest entry not zeroed",
+    UndoZerosKept: "undo log: what a snapshot wrote over counts as zero",
     // Transactions.
     CommitKeepsGeneration: "commit: generation number not bumped",
     CommitLogWithoutGeneration: "commit: generation number not part of the redo log",

@@ -214,8 +214,11 @@ pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64, budget: &Budget
         chain.check_and_apply(|e| chain.check_redo(e))?;
         // Targets durable before the log that repeats them is gone.
         region.drain();
-        // `next` keeps its value all the time: a header that lost it would
-        // leak the extensions.
+        // The entries go as well, as in `Redo::process_log`. `next` keeps its
+        // value all the time: a header that lost it would leak the extensions.
+        if !defect!(RecoveryKeepsEntries) {
+            region.fill(chain.head + HEADER, 0, chain.capacity);
+        }
         for field in (0..HEADER).step_by(8).filter(|&field| field != NEXT || defect!(RecoveryClearsLink)) {
             region.store(chain.head + field, 0);
         }

@@ -11,6 +11,8 @@ const ZERO_AHEAD: u64 = 2048;
 /// From this size on an entry costs more than a fence: only the line behind
 /// it is zeroed.
 const LONG_ENTRY: u64 = 512;
+/// Less is streamed line by line: as a fill it would be cached, and flushed.
+const SHORT_FILL: u64 = 256;
 /// Words of the buffer through which an entry is built; a multiple of a line.
 const STAGE: usize = 64;
 
@@ -24,6 +26,8 @@ struct Part {
     capacity: u64,
     /// Data offsets `zero.0..zero.1` are known to be durably zero.
     zero: (u64, u64),
+    /// And those from here on, which no recent transaction reached.
+    clean: u64,
     /// The application's own memory: unlinked, never freed.
     lent: bool,
 }
@@ -33,6 +37,33 @@ impl Part {
     #[inline]
     fn written(&mut self, end: u64) {
         self.zero.0 = self.zero.0.max(end);
+        self.clean = if defect!(UndoZerosKept) { self.clean } else { self.clean.max(end) };
+    }
+
+    /// The bytes to zero so that `end` is durably zero, and what is behind it
+    /// for `ahead` bytes; none if it is already.
+    fn to_zero(&mut self, end: u64, ahead: u64) -> std::ops::Range<u64> {
+        if self.zero.0 <= end && end < self.zero.1 {
+            return end..end;
+        }
+        if end < self.zero.0 && self.zero.1 == self.capacity {
+            // Another transaction starts over: this is beyond what it needs first.
+            self.clean = self.zero.0.min(self.capacity);
+        }
+        let wanted = if end < self.clean { self.capacity.min(end + ahead) } else { end };
+        let (mut to, mut reach) = (wanted, wanted);
+        // Up to what is zero anyway.
+        for (from, till) in [self.zero, (self.clean, self.capacity)] {
+            if from <= reach && end < till && from < till {
+                to = to.min(from.max(end));
+                reach = till;
+            }
+        }
+        self.zero = (end, reach);
+        if reach == self.capacity {
+            self.clean = self.capacity;
+        }
+        end..to
     }
 }
 
@@ -174,6 +205,7 @@ impl Undo {
             capacity: e.capacity,
             lent: e.lent,
             zero: if fresh { (0, 64) } else { (0, 0) },
+            clean: e.capacity,
         });
         Ok(())
     }
@@ -242,7 +274,7 @@ impl Undo {
     /// The genuine library zeroes this line with every entry. Here lines are
     /// zeroed many at a time, and the more the longer the log grew, so that
     /// most entries find it done: a few fences per transaction rather than one
-    /// per snapshot, none where the last transaction reached no further.
+    /// per snapshot. What no recent transaction reached is not zeroed again.
     fn zero_at(&mut self, region: &Region, i: usize, end: u64, ahead: u64) -> bool {
         let (i, end) = if end < self.parts[i].capacity {
             (i, end)
@@ -254,15 +286,16 @@ impl Undo {
         defect!(UndoNoStopLine, return false);
         defect!(SeedSpilledUndo, return false);
         let part = &mut self.parts[i];
-        if part.zero.0 <= end && end < part.zero.1 {
-            return false;
+        let stale = part.to_zero(end, ahead);
+        match stale.end - stale.start {
+            0 => return false,
+            len if len < SHORT_FILL => {
+                for at in stale.step_by(64) {
+                    region.stream_line(part.data + at, &[0; 8]);
+                }
+            }
+            len => region.fill(part.data + end, 0, len),
         }
-        let mut to = part.capacity.min(end + ahead);
-        if end < part.zero.0 && part.zero.0 <= to && part.zero.0 < part.zero.1 {
-            to = part.zero.0; // only what the last transaction left behind
-        }
-        region.fill(part.data + end, 0, to - end);
-        part.zero = (end, if to == part.zero.0 { part.zero.1 } else { to });
         true
     }
 

@@ -13,7 +13,7 @@ use crate::{calls, classes, found, library, mixes, transactions};
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 61] = [
+pub const ALL: [(&str, Scenario); 62] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -30,6 +30,7 @@ pub const ALL: [(&str, Scenario); 61] = [
     ("tx_many_snapshots", transactions::tx_many_snapshots),
     ("tx_large_snapshots", transactions::tx_large_snapshots),
     ("tx_stale_log", transactions::tx_stale_log),
+    ("tx_forged_far", transactions::tx_forged_far),
     ("tx_forged_log", transactions::tx_forged_log),
     ("tx_forged_lines", transactions::tx_forged_lines),
     ("tx_objects", transactions::tx_objects),

@@ -416,30 +416,43 @@ fn seed_14_create() {
 
 /// A redo log of which words were lost was carried out: the words of the log
 /// before it, on neighbours at equal distances, had the same Fletcher sum.
-/// Red: `Redo::process_log` clears the header alone.
+/// Red: `Redo::process_log`, or `recover_redo`, clears the header alone.
 #[test]
 fn seed_15_words_of_the_log_before() {
     const EXTERNAL: u64 = media::LANES + 0x100;
     const BEFORE: [u64; 3] = [640, 1280, 1920];
     const NEXT: [u64; 3] = [BEFORE[0] + 8, BEFORE[1] - 16, BEFORE[2] + 8];
     let (mut w, root) = ops::world(8);
-    let set = |off: u64| w.pool().set_value(at(w.pool(), root + off).cast(), off);
-    ops::do_publish(w.pool(), &BEFORE.map(set));
-    let mut image = bytes(w.pool()).to_vec();
-    close(w.pool.take().unwrap());
-    // The next log as it arrived, but for its targets: what is there stays.
-    let header = [0, 0, 64, 0, 0, 0, 0, 0];
-    let entries: Vec<u64> = NEXT.iter().flat_map(|off| [root + off, 7]).collect();
-    let mut sum = Sum::default();
-    header.iter().chain(&entries).for_each(|&word| sum.add_u64(word));
-    let log = [&[sum.value()], &header[1..], &entries, &[0, 0]].concat();
-    for (i, &word) in (0..).zip(&log) {
-        if ![8, 10, 12].contains(&i) {
-            put_u64(&mut image, EXTERNAL + 8 * i, word);
+    // The next log as it arrives is torn: of its targets, what is there stays.
+    let log = |offsets: [u64; 3], value: fn(u64) -> u64| {
+        let header = [0, 0, 64, 0, 0, 0, 0, 0];
+        let entries: Vec<u64> = offsets.iter().flat_map(|&off| [root + off, value(off)]).collect();
+        let mut sum = Sum::default();
+        header.iter().chain(&entries).for_each(|&word| sum.add_u64(word));
+        [&[sum.value()], &header[1..], &entries, &[0, 0]].concat()
+    };
+    let (before, next) = (log(BEFORE, |off| off), log(NEXT, |_| 7));
+    let write = |image: &mut [u8], log: &[u64], lost: &[u64]| {
+        for (i, &word) in (0..).zip(log).filter(|(i, _)| !lost.contains(i)) {
+            put_u64(image, EXTERNAL + 8 * i, word);
         }
-    }
-    w.file.write(&image);
+        w.file.write(image);
+    };
+    let values = |image: &[u8]| BEFORE.map(|off| u64_at(image, root + off));
+    let set = |off: u64| w.pool().set_value(at(w.pool(), root + off).cast(), off);
+    let unused = bytes(w.pool()).to_vec();
+    ops::do_publish(w.pool(), &BEFORE.map(set));
+    let published = bytes(w.pool()).to_vec();
+    close(w.pool.take().unwrap());
+    write(&mut unused.clone(), &before, &[]);
     let p = unlocked(|| Pool::open(&w.file.0, None)).unwrap();
-    assert_eq!(BEFORE.map(|off| u64_at(bytes(p), root + off)), BEFORE, "a torn log was carried out");
+    let recovered = bytes(p).to_vec();
     close(p);
+    for mut image in [published, recovered] {
+        assert_eq!(values(&image), BEFORE);
+        write(&mut image, &next, &[8, 10, 12]);
+        let p = unlocked(|| Pool::open(&w.file.0, None)).unwrap();
+        assert_eq!(values(bytes(p)), BEFORE, "a torn log was carried out");
+        close(p);
+    }
 }

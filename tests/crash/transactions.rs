@@ -112,6 +112,37 @@ pub fn tx_forged_log() -> History {
     w.finish("tx_forged_log")
 }
 
+/// Saved data that looks like an entry of a later transaction, written over a
+/// part of an extension that was zero for long, where that one's log ends.
+pub fn tx_forged_far() -> History {
+    /// Data bytes of an entry that fills the lane's log.
+    const IN_LANE: u64 = 2048 - 24;
+    /// Where the last log ends, in the extension; data bytes of its snapshot.
+    const END: u64 = 320 * 64;
+    const LEN: u64 = IN_LANE + END - 24;
+    let mut w = World::new(8);
+    let root = w.pool().root(60_000, None).unwrap().off;
+    // SAFETY: a word of the lanes.
+    let gen_num = unsafe { at(w.pool(), GEN_NUM).cast::<u64>().read() };
+    let entry = found::entry(6, root + 50_000, 8, &[0xeeee], gen_num + 3);
+    // SAFETY: inside the root.
+    unsafe { at(w.pool(), root + LEN).cast::<[u64; 8]>().write_unaligned(entry) };
+    persist(w.pool(), at(w.pool(), root), 60_000);
+    w.record();
+    w.step("zeroes the rest of the extension", |p| {
+        in_tx(p, || {
+            overwrite(p, root + 30_000, 16_000, 1);
+            overwrite(p, root + 1, 8, 2);
+        })
+    });
+    w.step("ends before it", |p| in_tx(p, || overwrite(p, root + 30_000, 3000, 3)));
+    w.step("fills the extension", |p| in_tx(p, || tx().add_range(root, 40_000, SNAPSHOT).unwrap()));
+    w.step("ends at an entry", |p| in_tx(p, || overwrite(p, root + 30_000 - LEN, LEN, 4)));
+    // SAFETY: as above.
+    assert_eq!(unsafe { at(w.pool(), GEN_NUM).cast::<u64>().read() }, gen_num + 4, "lane 0 was used");
+    w.finish("tx_forged_far")
+}
+
 /// Saved data that looks like an entry of a later transaction in every line of
 /// the lane's log, and that transaction's many short entries.
 pub fn tx_forged_lines() -> History {

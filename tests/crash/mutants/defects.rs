@@ -39,7 +39,7 @@ fn test_of(d: Defect) -> Option<&'static str> {
         SeedCoalescing => "seeds::seed_12_coalescing",
         SeedMessages => "seeds::seed_13_no_memory_for_messages",
         SeedCreate => "seeds::seed_14_create",
-        RedoEntriesKept => "seeds::seed_15_words_of_the_log_before",
+        RedoEntriesKept | RecoveryKeepsEntries => "seeds::seed_15_words_of_the_log_before",
         _ => return None,
     })
 }
@@ -63,6 +63,7 @@ fn scenarios_of(d: Defect) -> &'static [&'static str] {
         RollbackKeepsGeneration | UndoSumMissing | UndoSumWithoutGeneration => &["tx_snapshots"],
         UndoLengthShort | CommitKeepsGeneration | CommitRangeShort => &["tx_snapshots"],
         UndoSumUnchecked | UndoSumHeaderOnly => &["tx_snapshots", "tx_stale_log"],
+        UndoZerosKept => &["tx_forged_far"],
         UndoNoStopLine => &["tx_forged_log", "tx_stale_log"],
         AbortKeepsGeneration | AbortGenerationFirst => &["tx_abort"],
         TxPublishedHeader => &["tx_publish"],

@@ -67,7 +67,7 @@ impl Pool {
     pub(super) fn construct(&self, b: &Block, req: &Request, flags: u16, ctor: Constructor) -> Result<()> {
         self.heap.write_header(b, req.type_num, flags);
         if req.zero {
-            self.heap.region().fill(b.user(), 0, b.usable());
+            self.zero(b, 0);
         }
         if let Some(ctor) = ctor
             && !ctor(self.heap.region().at(b.user(), b.usable()))
@@ -76,6 +76,16 @@ impl Pool {
             return Err(HeapError::Canceled.into());
         }
         Ok(())
+    }
+
+    /// Zeroes a new block from `from` on: as far as that is in the header's line,
+    /// without a flush.
+    pub(super) fn zero(&self, b: &Block, from: u64) {
+        let region = self.heap.region();
+        let beside = beside_header(b).saturating_sub(from);
+        // SAFETY: `at` checked the range; the block is the caller's own.
+        unsafe { region.at(b.user() + from, beside).write_bytes(0, beside as usize) };
+        region.fill(b.user() + from + beside, 0, b.usable() - from - beside);
     }
 
     /// Object header, and all that was flushed before, durable before the
@@ -170,12 +180,27 @@ impl Pool {
     pub(super) fn move_content(&self, old: &Block, new: &Block, size: u64, zero_from: Option<u64>) {
         let region = self.heap.region();
         if let Some(from) = zero_from.filter(|&from| from < new.usable()) {
-            region.fill(new.user() + from, 0, new.usable() - from);
+            self.zero(new, from);
         }
         let n = old.usable().min(size);
+        let beside = beside_header(new).min(n);
         let (to, from) = (region.at(new.user(), n), region.at(old.user(), n));
         // SAFETY: both are in bounds; distinct blocks do not overlap.
-        unsafe { self.domain.copy(to, from, n as usize, MemFlags::empty()) };
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, to, beside as usize);
+            let (to, from) = (to.add(beside as usize), from.add(beside as usize));
+            self.domain.copy(to, from, (n - beside) as usize, MemFlags::empty());
+        }
         self.persist_header(new);
+    }
+}
+
+/// Bytes of the user's data in the line in which the object header ends. What a
+/// call of the library stores there is flushed with the header, once.
+#[inline]
+fn beside_header(b: &Block) -> u64 {
+    match b.header {
+        HeaderType::None => 0,
+        _ => (b.user().wrapping_neg() & 63).min(b.usable()),
     }
 }

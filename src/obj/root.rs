@@ -65,7 +65,7 @@ impl Pool {
                 self.move_content(old, new, size, Some(from));
             }
             None => {
-                self.heap.region().fill(new.user(), 0, new.usable());
+                self.zero(new, 0);
                 self.persist_header(new);
             }
         }

@@ -216,13 +216,11 @@ pub fn recover_redo(region: &Region, bounds: &Bounds, lane: u64, budget: &Budget
         region.drain();
         // The entries go as well, as in `Redo::process_log`. `next` keeps its
         // value all the time: a header that lost it would leak the extensions.
-        if !defect!(RecoveryKeepsEntries) {
-            region.fill(chain.head + HEADER, 0, chain.capacity);
+        let len = HEADER + if defect!(RecoveryKeepsEntries) { 0 } else { chain.capacity };
+        for word in (0..len).step_by(8).filter(|&word| word != NEXT || defect!(RecoveryClearsLink)) {
+            region.store(chain.head + word, 0);
         }
-        for field in (0..HEADER).step_by(8).filter(|&field| field != NEXT || defect!(RecoveryClearsLink)) {
-            region.store(chain.head + field, 0);
-        }
-        region.persist(chain.head, HEADER);
+        region.persist(chain.head, len);
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ impl Part {
 
     /// The bytes to zero so that `end` is durably zero, and what is behind it
     /// for `ahead` bytes; none if it is already.
-    fn to_zero(&mut self, end: u64, ahead: u64) -> std::ops::Range<u64> {
+    fn stale_behind(&mut self, end: u64, ahead: u64) -> std::ops::Range<u64> {
         if self.zero.0 <= end && end < self.zero.1 {
             return end..end;
         }
@@ -286,7 +286,7 @@ impl Undo {
         defect!(UndoNoStopLine, return false);
         defect!(SeedSpilledUndo, return false);
         let part = &mut self.parts[i];
-        let stale = part.to_zero(end, ahead);
+        let stale = part.stale_behind(end, ahead);
         match stale.end - stale.start {
             0 => return false,
             len if len < SHORT_FILL => {

@@ -185,9 +185,9 @@ impl Pool {
         let n = old.usable().min(size);
         let beside = beside_header(new).min(n);
         let (to, from) = (region.at(new.user(), n), region.at(old.user(), n));
-        // SAFETY: both are in bounds; distinct blocks do not overlap.
+        // SAFETY: both are in bounds; blocks of a forged pool may overlap.
         unsafe {
-            std::ptr::copy_nonoverlapping(from, to, beside as usize);
+            std::ptr::copy(from, to, beside as usize);
             let (to, from) = (to.add(beside as usize), from.add(beside as usize));
             self.domain.copy(to, from, (n - beside) as usize, MemFlags::empty());
         }

@@ -19,6 +19,8 @@ mod lock;
 mod memory;
 pub mod obj;
 pub mod pool;
+#[cfg(test)]
+mod random;
 mod thread;
 mod thread_end;
 pub mod tx;

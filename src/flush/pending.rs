@@ -128,11 +128,7 @@ mod tests {
 
     #[test]
     fn random_sets_are_the_union() {
-        let mut seed = 1u64;
-        let mut below = |n: u64| {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            ((seed >> 33) % n) as usize
-        };
+        let mut below = crate::random::below(1);
         for _ in 0..2000 {
             let (mut p, mut synced) = (Pending::NONE, Vec::new());
             let mut want = [false; 128];

@@ -125,15 +125,11 @@ mod tests {
 
     #[test]
     fn behaves_like_a_set_of_bytes() {
-        let mut seed = 7u64;
-        let mut below = |n: u64| {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            ((seed >> 33) % n) as usize
-        };
+        let mut below = crate::random::below(7);
         let (mut t, mut bytes) = (Table::default(), [false; 100]);
         for _ in 0..50_000 {
             let start = below(99);
-            let r = start..start + 1 + below(100 - start as u64);
+            let r = start..start + 1 + below(100 - start);
             match below(3) {
                 0 => {
                     let new = Tracked { range: r.clone(), kind: Kind::File };

@@ -110,7 +110,7 @@ fn add(own: &mut Sorted<(u64, usize)>, a: &Action, i: usize) -> Result<(), Error
 mod tests {
     use super::*;
     use crate::heap::{Block, HeaderType};
-    use crate::tx::sorted::tests::random;
+    use crate::random;
 
     fn alloc(start: u64) -> Action {
         let header = HeaderType::Compact;
@@ -120,7 +120,7 @@ mod tests {
     /// Against a plain list, with and without the index.
     #[test]
     fn allocations_are_found() {
-        let mut rnd = random(5);
+        let mut rnd = random::below(5);
         let mut actions = Actions::new();
         let (mut live, mut gone, mut next) = (Vec::new(), 0, 64);
         for round in 0..20_000 {

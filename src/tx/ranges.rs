@@ -177,11 +177,8 @@ mod tests {
     /// Against one flag per byte.
     #[test]
     fn matches_a_plain_model() {
-        let mut seed = 1u64;
-        let mut rnd = |n: u64| {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (seed >> 33) % n
-        };
+        let mut below = crate::random::below(1);
+        let mut rnd = |n| below(n) as u64;
         let mut r = Ranges::new();
         let mut model = [(false, false); 300];
         for _ in 0..5000 {

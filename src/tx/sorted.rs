@@ -148,21 +148,14 @@ impl<T: Copy> Sorted<T> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-
-    /// Numbers below the one that is asked for.
-    pub fn random(mut seed: u64) -> impl FnMut(usize) -> usize {
-        move |n| {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (seed >> 33) as usize % n
-        }
-    }
+    use crate::random;
 
     /// Against a plain vector, over the sizes at which blocks are split and go.
     #[test]
     fn matches_a_vector() {
-        let mut rnd = random(7);
+        let mut rnd = random::below(7);
         let (mut s, mut model) = (Sorted::new(), Vec::<usize>::new());
         for round in 0..30_000 {
             let key = rnd(5000);

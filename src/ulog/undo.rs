@@ -402,3 +402,54 @@ fn copy_out(region: &Region, from: u64, buf: &mut [u64], len: u64) {
         std::ptr::copy_nonoverlapping(region.at(from, len), buf.as_mut_ptr().cast::<u8>(), len as usize)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flush::Domain;
+    use crate::random;
+
+    const LANE_LOG: u64 = 4096;
+    const EXTENSIONS: [u64; 2] = [16384, 32768];
+    const CAPACITY: u64 = 12288;
+
+    #[repr(align(4096))]
+    struct Memory([u8; 65536]);
+
+    /// Snapshots of all sizes, transactions of all lengths, on memory that is
+    /// not zero: whatever is known to be zero, the line where a scan has to
+    /// stop is.
+    #[test]
+    fn the_line_behind_the_newest_entry_is_zero() {
+        let mut memory = Box::new(Memory([0xff; _]));
+        // SAFETY: aligned, and outlives the region.
+        let region = unsafe { Region::new(memory.0.as_mut_ptr(), memory.0.len(), Domain::cpu()) };
+        region.store(LANE_LOG + GEN_NUM, 1);
+        let mut undo = Undo::new(&region, LANE_LOG).unwrap();
+        for log in EXTENSIONS {
+            region.fill(log + HEADER, 0, 64);
+            undo.push_extension(Extension { link: log, log, capacity: CAPACITY, lent: false }).unwrap();
+        }
+        let mut rnd = random::below(7);
+        let mut longest = 0;
+        for i in 0..50_000 {
+            let len = [8, 8, 8, 100, 700, 4000, 14_000][rnd(7 - 3 * (i / 100 % 3 == 0) as usize)];
+            if undo.missing(len) > 0 || rnd(30) == 0 {
+                undo.restart();
+            }
+            if !undo.try_snapshot(&region, 0, len) {
+                undo.snapshot(&region, 0, len);
+            }
+            longest = longest.max(undo.current);
+            let (part, next) = (undo.parts[undo.current], undo.parts.get(undo.current + 1));
+            let stop = match next {
+                _ if undo.position < part.capacity => part.data + undo.position,
+                Some(next) => next.data,
+                None => continue,
+            };
+            let line: [u64; 8] = std::array::from_fn(|i| region.load(stop + 8 * i as u64));
+            assert_eq!(line, [0; 8], "step {i}, behind {:?} at {}", part, undo.position);
+        }
+        assert_eq!(longest, EXTENSIONS.len());
+    }
+}

@@ -1,0 +1,9 @@
+//! Pseudo-random numbers for unit tests.
+
+/// Numbers below the one that is asked for.
+pub fn below(mut seed: u64) -> impl FnMut(usize) -> usize {
+    move |n| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (seed >> 33) as usize % n
+    }
+}

@@ -43,7 +43,9 @@ pub fn reserve_few<T>(v: &mut Vec<T>, n: usize) -> Result<(), TryReserveError> {
 
 struct Chosen;
 
-#[global_allocator]
+// Miri knows its own allocator to be the owner of a `Box`, and no other one.
+#[cfg_attr(not(miri), global_allocator)]
+#[cfg_attr(all(miri, not(test)), expect(dead_code))]
 static ALLOCATOR: Chosen = Chosen;
 
 /// Whether a block of this layout is what malloc returns, when that is libc's.
@@ -55,6 +57,22 @@ fn can_be_plain(layout: Layout) -> bool {
 /// Whether this block is what libc's malloc returned.
 fn is_plain(block: *mut u8, layout: Layout) -> bool {
     can_be_plain(layout) && block.addr().is_multiple_of(ALIGNMENT)
+}
+
+/// A block without a header, if `malloc`, libc's or what the process has in its
+/// place, aligns as it should: some do not if less than [`ALIGNMENT`] is wanted.
+#[inline]
+fn plain(layout: Layout, malloc: impl FnOnce(usize) -> *mut c_void) -> Option<*mut u8> {
+    if !can_be_plain(layout) {
+        return None;
+    }
+    let block = malloc(layout.size().max(ALIGNMENT)).cast();
+    if is_plain(block, layout) {
+        return Some(block);
+    }
+    // SAFETY: just made.
+    unsafe { libc::free(block.cast()) };
+    None
 }
 
 /// Bytes to ask for so that header and block fit wherever they start.
@@ -88,9 +106,13 @@ unsafe fn place(start: *mut c_void, layout: Layout) -> *mut u8 {
 unsafe impl GlobalAlloc for Chosen {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let malloc = MALLOC.load(Ordering::Acquire);
-        if malloc.is_null() && can_be_plain(layout) {
-            // SAFETY: any size may be asked for.
-            return unsafe { libc::malloc(layout.size()) }.cast();
+        if malloc.is_null()
+            && let Some(block) = plain(layout, |size| {
+                // SAFETY: any size may be asked for.
+                unsafe { libc::malloc(size) }
+            })
+        {
+            return block;
         }
         let Some(total) = total(layout) else { return std::ptr::null_mut() };
         // SAFETY: only `set_functions` stores there; `total` bytes are asked for.
@@ -107,9 +129,12 @@ unsafe impl GlobalAlloc for Chosen {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if MALLOC.load(Ordering::Acquire).is_null() {
             // Large tables stay untouched pages until they are used.
-            if can_be_plain(layout) {
+            let zeroed = |size| {
                 // SAFETY: any size may be asked for.
-                return unsafe { libc::calloc(1, layout.size()) }.cast();
+                unsafe { libc::calloc(1, size) }
+            };
+            if let Some(block) = plain(layout, zeroed) {
+                return block;
             }
             let Some(total) = total(layout) else { return std::ptr::null_mut() };
             // SAFETY: `total` bytes are asked for.
@@ -152,12 +177,12 @@ mod tests {
             let layout = Layout::from_size_align(100, align).unwrap();
             // SAFETY: the size is not zero; freed with the same layout.
             unsafe {
-                let p = std::alloc::alloc_zeroed(layout);
+                let p = ALLOCATOR.alloc_zeroed(layout);
                 assert_eq!(p as usize % align, 0);
                 assert_eq!(is_plain(p, layout), align < ALIGNMENT);
                 assert!((0..100).all(|i| *p.add(i) == 0));
                 p.write_bytes(0xff, 100);
-                std::alloc::dealloc(p, layout);
+                ALLOCATOR.dealloc(p, layout);
             }
         }
     }

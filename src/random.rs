@@ -7,3 +7,8 @@ pub fn below(mut seed: u64) -> impl FnMut(usize) -> usize {
         (seed >> 33) as usize % n
     }
 }
+
+/// Rounds of a test: fewer in Miri, which takes a thousand times as long.
+pub const fn rounds(n: usize) -> usize {
+    if cfg!(miri) { n / 100 } else { n }
+}

@@ -46,7 +46,7 @@ scales() {
 export -f pmempool stress stress_pools memcheck memcheck_notices scales
 export MEMCHECK=
 
-for program in threads scale churn full fork unload; do
+for program in threads scale churn full fork unload words; do
 	compile "$BIN/stress-$program" "capi-tests/stress/$program.c" ||
 		{ failed=$((failed + 1)); say "FAILED   compiling $program"; }
 done
@@ -61,11 +61,13 @@ if have_pmdk; then
 		attempt "stress: ${shape/ / threads, } pools, pmdk" stress_pools pmdk "$seconds" $shape
 	done
 	attempt "stress: fork, pmdk" stress pmdk fork
+	attempt "stress: an allocator that aligns to words, pmdk" stress pmdk words
 	attempt "stress: churn, pmdk" stress pmdk churn 200
 else
 	skip "stress on pmdk" "the genuine PMDK is not here"
 fi
 attempt "stress: fork, ours" stress ours fork
+attempt "stress: an allocator that aligns to words, ours" stress ours words
 attempt "stress: churn, ours" stress ours churn 1000
 # Not on PMDK, of whose space a part gets lost.
 for threads in 2 4 8; do

@@ -181,6 +181,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "the texts of strerror")]
     fn the_last_message_counts() {
         set_later("first", libc::EINVAL);
         set(format_args!("second"));

@@ -230,6 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "allocates a file's space")]
     fn allocation_in_pieces() {
         let mut done = 0;
         let mut calls = 0;

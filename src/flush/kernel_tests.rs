@@ -1,6 +1,8 @@
 //! Every kernel against a plain reference: all sizes, alignments, overlaps,
 //! and guard pages where the ranges end.
 
+use std::alloc::Layout;
+
 use super::MemFlags;
 use super::arch::{Avx, Avx512, Movdir64b, Sse2, Words, cpu};
 use super::copy;
@@ -9,15 +11,25 @@ use super::kernel::{self, Bytes, Direction, Kernel, Line, Pattern};
 
 const PAGES: usize = 2;
 const SIZE: usize = PAGES * 4096;
+/// Of sizes and alignments, in Miri.
+const STEP: usize = if cfg!(miri) { 37 } else { 1 };
 
-/// Memory between two pages that nobody may touch.
+/// Memory between two pages that nobody may touch. Miri needs no such pages.
 struct Guarded(*mut u8);
+
+const LAYOUT: Layout = match Layout::from_size_align(SIZE, 4096) {
+    Ok(layout) => layout,
+    Err(_) => panic!(),
+};
 
 impl Guarded {
     fn new() -> Guarded {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping; the guards are inside it.
         unsafe {
+            if cfg!(miri) {
+                return Guarded(std::alloc::alloc_zeroed(LAYOUT));
+            }
             let p = libc::mmap(std::ptr::null_mut(), SIZE + 8192, libc::PROT_NONE, flags, -1, 0);
             assert_ne!(p, libc::MAP_FAILED);
             let inner = p.cast::<u8>().add(4096);
@@ -34,8 +46,13 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
-        // SAFETY: the mapping of `new`.
-        unsafe { libc::munmap(self.0.sub(4096).cast(), SIZE + 8192) };
+        // SAFETY: the mapping of `new`, or what Miri had.
+        unsafe {
+            match cfg!(miri) {
+                true => std::alloc::dealloc(self.0, LAYOUT),
+                false => assert_eq!(libc::munmap(self.0.sub(4096).cast(), SIZE + 8192), 0),
+            }
+        }
     }
 }
 
@@ -67,8 +84,8 @@ fn separate(run: Run) {
         assert!(t[dst + len..hi] == canvas[dst + len..hi], "behind: dst {dst} src {src} len {len}");
         t[dst..dst + len].copy_from_slice(&canvas[dst..dst + len]);
     };
-    for len in 0..=1024 {
-        for align in 0..64 {
+    for len in (0..=1024).step_by(STEP) {
+        for align in (0..64).step_by(STEP) {
             let way = if align % 2 == 0 { Direction::Forward } else { Direction::Backward };
             for src in [0, SIZE - len, 64 + align, 100 + (align * 7 + len) % 64] {
                 check(128 + align, src, len, way);
@@ -84,10 +101,10 @@ fn separate(run: Run) {
 fn overlapping(run: Run) {
     let mut buf = Guarded::new();
     let mut want = vec![0; SIZE];
-    let distances = (-70i64..=70).chain([-1000, -256, -128, 128, 256, 1000]);
+    let distances = (-70i64..=70).step_by(STEP).chain([-1000, -256, -128, 128, 256, 1000]);
     for distance in distances.filter(|&d| d != 0) {
         let way = if distance < 0 { Direction::Forward } else { Direction::Backward };
-        for len in (0..=300).chain([511, 512, 513, 1024, 2048, 3000]) {
+        for len in (0..=300).step_by(STEP).chain([511, 512, 513, 1024, 2048, 3000]) {
             let dst = 1100 + (len + 17 * distance.unsigned_abs() as usize) % 64;
             let src = (dst as i64 - distance) as usize;
             noise(buf.bytes(), len);
@@ -105,8 +122,8 @@ fn fills(fill: Fill) {
     let mut want = vec![0; SIZE];
     noise(&mut want, 3);
     to.bytes().copy_from_slice(&want);
-    for len in 0..=1024 {
-        for dst in (64..128).chain([0, SIZE - len]) {
+    for len in (0..=1024).step_by(STEP) {
+        for dst in (64..128).step_by(STEP).chain([0, SIZE - len]) {
             let byte = (len + dst) as u8;
             // SAFETY: inside the buffer.
             fill(unsafe { to.0.add(dst) }, byte, len);
@@ -145,16 +162,19 @@ fn words() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "instructions")]
 fn sse2() {
     kernel::<Sse2>();
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "instructions")]
 fn avx() {
     if cpu::detect().avx { kernel::<Avx>() } else { skipped("AVX") }
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "instructions")]
 fn avx512() {
     if cpu::detect().avx512f { kernel::<Avx512>() } else { skipped("AVX-512F") }
 }
@@ -175,6 +195,7 @@ extern "C" fn emulate(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_voi
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "instructions")]
 fn movdir64b() {
     if !cpu::detect().movdir64b {
         eprintln!("the CPU does not report MOVDIR64B: if it really lacks it, a signal handler stands in");
@@ -190,6 +211,7 @@ fn movdir64b() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "takes too long; the kernel is that of `words`")]
 fn chosen_kernels() {
     // The single flags, and pairs of which one wins.
     for bits in [0, 1, 2, 4, 8, 16, 32, 2 | 4, 8 | 16, 2 | 32, 63] {
@@ -207,6 +229,7 @@ fn chosen_kernels() {
 /// Copies exactly the range, at all alignments of the source, and sums as
 /// PMDK's checksum does.
 #[test]
+#[cfg_attr(miri, ignore = "instructions")]
 fn streaming_sums_up() {
     if !cpu::detect().avx512f {
         eprintln!("not tested: no AVX-512F");

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn random_sets_are_the_union() {
         let mut below = crate::random::below(1);
-        for _ in 0..2000 {
+        for _ in 0..crate::random::rounds(2000) {
             let (mut p, mut synced) = (Pending::NONE, Vec::new());
             let mut want = [false; 128];
             for _ in 0..1 + below(30) {

@@ -160,6 +160,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "reads the process's maps")]
     fn this_process_has_room() {
         let low = above(0, TWO_MIB, TWO_MIB).unwrap();
         assert!(low.is_multiple_of(TWO_MIB) && low != 0);

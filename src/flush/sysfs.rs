@@ -88,9 +88,15 @@ impl Dir {
     /// The next entry: its name and `DT_*` type.
     pub fn next(&mut self) -> Option<(&CStr, u8)> {
         // SAFETY: an open directory, used by this thread alone.
-        let entry = unsafe { libc::readdir(self.0).as_ref() }?;
+        let entry = unsafe { libc::readdir(self.0) };
+        if entry.is_null() {
+            return None;
+        }
         // SAFETY: readdir's names are C strings; they live until the next call, which needs `self`.
-        Some((unsafe { CStr::from_ptr(entry.d_name.as_ptr()) }, entry.d_type))
+        // An entry ends with its name: there may not be a whole `dirent` to refer to.
+        unsafe {
+            Some((CStr::from_ptr((&raw const (*entry).d_name).cast()), (&raw const (*entry).d_type).read()))
+        }
     }
 }
 

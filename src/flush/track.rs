@@ -127,7 +127,7 @@ mod tests {
     fn behaves_like_a_set_of_bytes() {
         let mut below = crate::random::below(7);
         let (mut t, mut bytes) = (Table::default(), [false; 100]);
-        for _ in 0..50_000 {
+        for _ in 0..crate::random::rounds(50_000) {
             let start = below(99);
             let r = start..start + 1 + below(100 - start);
             match below(3) {

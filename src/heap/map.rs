@@ -279,6 +279,7 @@ fn starts_of(mut word: u64, count: u32) -> u64 {
 mod tests {
     use super::*;
     use crate::lock::RawLock;
+    use crate::random::rounds;
 
     fn xorshift(mut state: u64) -> impl FnMut() -> u64 {
         move || {
@@ -308,7 +309,7 @@ mod tests {
         let map = &shared.map;
         let mut random = xorshift(88_172_645_463_325_252);
         let mut held = Vec::new();
-        for _ in 0..200_000 {
+        for _ in 0..rounds(200_000) {
             let rng = random();
             let count = 1 + (rng >> 8) as u32 % 12;
             let free: Vec<u64> = map.free.iter().map(|w| w.load(Relaxed)).collect();
@@ -393,7 +394,7 @@ mod tests {
             let mut random = xorshift(0x9e37_79b9 * me as u64);
             let mut below = |n: u64| random() % n;
             let mut held = Vec::new();
-            for _ in 0..1_000_000 {
+            for _ in 0..rounds(1_000_000) {
                 let count = 1 + below(8) as u32;
                 if below(2) == 0
                     && let Some(unit) = self.reserve(count)

@@ -123,7 +123,7 @@ mod tests {
         let mut rnd = random::below(5);
         let mut actions = Actions::new();
         let (mut live, mut gone, mut next) = (Vec::new(), 0, 64);
-        for round in 0..20_000 {
+        for round in 0..random::rounds(20_000) {
             // Up to some hundreds, down to none.
             if live.is_empty() || (round / 500 % 2 == 0 && rnd(4) > 0) {
                 actions.reserve(2).unwrap();

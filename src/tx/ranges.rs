@@ -181,7 +181,7 @@ mod tests {
         let mut rnd = |n| below(n) as u64;
         let mut r = Ranges::new();
         let mut model = [(false, false); 300];
-        for _ in 0..5000 {
+        for _ in 0..crate::random::rounds(5000) {
             let start = rnd(280);
             let end = start + 1 + rnd(20);
             let bytes = &mut model[start as usize..end as usize];

@@ -157,7 +157,7 @@ mod tests {
     fn matches_a_vector() {
         let mut rnd = random::below(7);
         let (mut s, mut model) = (Sorted::new(), Vec::<usize>::new());
-        for round in 0..30_000 {
+        for round in 0..random::rounds(30_000) {
             let key = rnd(5000);
             let at = s.find(|&k| k < key);
             let i = model.partition_point(|&k| k < key);

@@ -432,7 +432,7 @@ mod tests {
         }
         let mut rnd = random::below(7);
         let mut longest = 0;
-        for i in 0..50_000 {
+        for i in 0..random::rounds(50_000) {
             let len = [8, 8, 8, 100, 700, 4000, 14_000][rnd(7 - 3 * (i / 100 % 3 == 0) as usize)];
             if undo.missing(len) > 0 || rnd(30) == 0 {
                 undo.restart();

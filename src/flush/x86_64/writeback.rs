@@ -1,5 +1,6 @@
-//! Cache-line write-back and the store fence.
+//! Cache-line write-back and the store fence. Miri has no caches.
 
+#[cfg(not(miri))]
 use std::arch::asm;
 
 pub const LINE: usize = 64;
@@ -15,7 +16,10 @@ macro_rules! writeback {
             let mut line = start & !(LINE - 1);
             while line < end {
                 // SAFETY: mapped, by contract; memory contents do not change.
-                unsafe { asm!(concat!($insn, " [{}]"), in(reg) line, options(nostack, preserves_flags)) };
+                #[cfg(not(miri))]
+                unsafe {
+                    asm!(concat!($insn, " [{}]"), in(reg) line, options(nostack, preserves_flags))
+                };
                 line += LINE;
             }
         }
@@ -42,7 +46,10 @@ writeback!(
 #[inline(always)]
 pub unsafe fn clwb_line(at: *const u8) {
     // SAFETY: mapped, by contract; memory contents do not change.
-    unsafe { asm!("clwb [{}]", in(reg) at, options(nostack, preserves_flags)) };
+    #[cfg(not(miri))]
+    unsafe {
+        asm!("clwb [{}]", in(reg) at, options(nostack, preserves_flags))
+    };
 }
 
 /// Orders all stores, write-backs and non-temporal stores before it against
@@ -50,5 +57,8 @@ pub unsafe fn clwb_line(at: *const u8) {
 #[inline(always)]
 pub fn fence() {
     // SAFETY: a fence.
-    unsafe { asm!("sfence", options(nostack, preserves_flags)) };
+    #[cfg(not(miri))]
+    unsafe {
+        asm!("sfence", options(nostack, preserves_flags))
+    };
 }

@@ -273,7 +273,7 @@ const struct scenario objects[] = {
 	{"tx_add/256", tx_add, 256, 50000, 16, 0},
 	{"tx_add/4096", tx_add, 4096, 20000, 8, 0},
 	{"tx_add_many/16", tx_add_many, 16, 8000, 1, 0},
-	{"tx_add_many/256", tx_add_many, 256, 500, 1, 0},
+	{"tx_add_many/256", tx_add_many, 256, 500, 2, 0},
 	{"tx_add_same/64", tx_add_same, 64, 10000, 4, 0},
 	{"tx_alloc_free/64", tx_alloc_free, 64, 25000, 4, 0},
 	{"tx_replace/64", tx_replace, 64, 20000, 16, 0},

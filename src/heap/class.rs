@@ -247,6 +247,7 @@ mod tests {
     ];
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes too long")]
     fn default_table() {
         let c = Classes::new().unwrap();
         for (i, want) in TABLE.iter().enumerate() {
@@ -257,6 +258,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes too long")]
     fn known_choices() {
         let c = Classes::new().unwrap();
         assert_eq!([1, 112].map(|s| c.for_size(s)), [1, 1]);

@@ -394,7 +394,7 @@ mod tests {
             let mut random = xorshift(0x9e37_79b9 * me as u64);
             let mut below = |n: u64| random() % n;
             let mut held = Vec::new();
-            for _ in 0..rounds(1_000_000) {
+            for _ in 0..rounds(1_000_000) / if cfg!(miri) { 50 } else { 1 } {
                 let count = 1 + below(8) as u32;
                 if below(2) == 0
                     && let Some(unit) = self.reserve(count)

@@ -130,6 +130,10 @@ defects! {
     // Objects.
     HeaderLate: "allocation: object header after publication",
     HeaderForgotten: "allocation: object header neither in the log nor flushed",
+    HeaderNotCompared: "allocation: whatever durable header is there is kept",
+    HeaderOfCancelled: "allocation: the header of a cancelled reservation taken for durable",
+    HeaderInside: "allocation: what lies inside a freed object taken for a header",
+    BesideHeaderForgotten: "allocation: zeros and copies beside a durable header not flushed",
     AllocDestinationLate: "allocation: destination stored after publication",
     FreeDestinationLate: "free: destination cleared afterwards",
     ReallocCopyLate: "reallocation: content copied after publication",

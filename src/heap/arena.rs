@@ -132,6 +132,7 @@ impl Heap {
             zone: z,
             chunk,
             header,
+            headed: false,
         })
     }
 
@@ -197,6 +198,10 @@ impl Heap {
             a.set_active(class, null_mut());
         }
         let next = self.next_run(arena, class, units);
+        // SAFETY: as above.
+        if let Some(map) = unsafe { next.as_ref() } {
+            map.arena.store(arena as u32, Relaxed);
+        }
         a.set_active(class, next);
         next
     }

@@ -4,7 +4,7 @@ use super::layout::{
     CHUNK, ChunkHeader, FREE, HEAP_HEADER, HeaderType, MAX_UNITS, RUN, RUN_DATA, RUN_HEADER, RunGeometry,
     USED, ZONE_META, ZONE_SIZE,
 };
-use super::map::mask;
+use super::map::{Returned, mask};
 use super::run;
 use super::zone::{SlotState, Zone};
 use super::{Error, Heap};
@@ -30,6 +30,9 @@ pub struct Block {
     /// First chunk, of the run or of the huge block.
     pub chunk: u32,
     pub header: HeaderType,
+    /// Of a reserved block: whether the object header that memory holds there is
+    /// durable. What is stored over it, or beside it for its flush, ends that.
+    pub headed: bool,
 }
 
 impl Block {
@@ -51,6 +54,20 @@ impl Block {
         self.header == HeaderType::Compact && self.start.is_multiple_of(8)
     }
 
+    /// Of a run: the bit of the first unit, at which the object header is.
+    #[inline]
+    pub fn first_unit(&self) -> u64 {
+        self.bits & self.bits.wrapping_neg()
+    }
+
+    /// The units of a run as they are given back, by an object that was
+    /// `allocated` or by a reservation.
+    #[inline]
+    pub fn returned(&self, allocated: bool) -> Returned {
+        let headed = if allocated { self.first_unit() } else { 0 };
+        Returned { word: self.word, bits: self.bits, headed }
+    }
+
     #[inline]
     pub fn is_huge(&self) -> bool {
         self.bits == 0
@@ -66,7 +83,8 @@ impl Block {
     #[inline]
     pub fn pack(&self) -> [u64; 6] {
         let at = (self.zone as u64) << 32 | self.chunk as u64;
-        [self.start, self.size, self.bits, self.word, at, self.header as u64]
+        let header = self.header as u64 | (self.headed as u64) << 8;
+        [self.start, self.size, self.bits, self.word, at, header]
     }
 }
 
@@ -88,9 +106,23 @@ pub fn compact_words(size: u64, flags: u16, type_num: u64) -> [u64; 2] {
 }
 
 impl Heap {
+    /// Whether a reserved block has this object header already, durably. So it
+    /// is when the place of an object is used again for one like it: header and
+    /// flush are spared. (Known to be durable are headers of allocated objects,
+    /// from before they could become allocated; see [`super::map`].)
+    #[inline]
+    pub fn has_header(&self, b: &Block, type_num: u64, flags: u16) -> bool {
+        let wanted = ObjectHeader { size: b.size, flags, type_num };
+        b.headed && (self.header_of(b) == wanted || defect!(HeaderNotCompared))
+    }
+
     /// Writes the object header of a reserved block; not flushed.
     #[inline]
-    pub fn write_header(&self, b: &Block, type_num: u64, flags: u16) {
+    pub fn write_header(&self, b: &mut Block, type_num: u64, flags: u16) {
+        if self.has_header(b, type_num, flags) {
+            return;
+        }
+        b.headed = false;
         // SAFETY: `at` checked the word; the block is the caller's own. Units of
         // a custom class need not be multiples of 8 bytes.
         let store = |off, value| unsafe { self.region.at(off, 8).cast::<u64>().write_unaligned(value) };
@@ -128,7 +160,18 @@ impl Heap {
         })
     }
 
+    /// Starts the write-back of the object header of a reserved block, unless
+    /// it is durable.
+    #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    pub fn flush_header(&self, b: &Block) {
+        if b.header != HeaderType::None && !b.headed {
+            self.region.flush(b.start, b.header.size());
+        }
+    }
+
     /// The object header of a block.
+    #[inline]
     pub fn header_of(&self, b: &Block) -> ObjectHeader {
         let none = ObjectHeader { size: b.size, flags: 0, type_num: 0 };
         self.read_header(b.start, b.header, b.size).unwrap_or(none)
@@ -178,7 +221,7 @@ impl Heap {
         let (size, bits) = (units as u64 * g.unit, mask(unit as u32 % 64, units));
         let word = base + RUN_HEADER + 8 * (unit / 64);
         let allocated = self.region.load(word) & bits == bits;
-        allocated.then_some(Block { start, size, bits, word, zone: z, chunk, header })
+        allocated.then_some(Block { start, size, bits, word, zone: z, chunk, header, headed: false })
     }
 
     /// The block whose user data starts at `off`, an offset from the user or
@@ -214,14 +257,15 @@ impl Heap {
                 let units = self.units_of(&found, unit as u32, g).ok_or("object header with a wrong size")?;
                 let (size, bits) = (units as u64 * g.unit, mask(unit as u32 % 64, units));
                 let word = base + RUN_HEADER + 8 * (unit / 64);
-                Ok(Block { start, size, bits, word, zone: z, chunk, header })
+                Ok(Block { start, size, bits, word, zone: z, chunk, header, headed: false })
             }
             USED | FREE if start == base => {
                 if h.size == 0 || h.size > zone.chunks - chunk {
                     return Err("huge block larger than its zone");
                 }
                 let size = h.size as u64 * CHUNK;
-                Ok(Block { start, size, bits: 0, word: zone.header_at(chunk), zone: z, chunk, header })
+                let word = zone.header_at(chunk);
+                Ok(Block { start, size, bits: 0, word, zone: z, chunk, header, headed: false })
             }
             _ => Err("no block starts there"),
         }
@@ -247,7 +291,7 @@ impl Heap {
     pub fn unpack(&self, [start, size, bits, word, at, header]: [u64; 6]) -> Option<Block> {
         let (z, chunk) = ((at >> 32) as u32, at as u32);
         let zone = self.zones.get(z as usize).filter(|zone| chunk < zone.chunks)?;
-        let header = *HEADER_TYPES.get(header as usize)?;
+        let (header, headed) = (*HEADER_TYPES.get(header as usize & 0xff)?, header >> 8 != 0);
         let kind = zone.header(&self.region, chunk).kind;
         let possible = if bits != 0 {
             kind == RUN && word & 7 == 0 && word.wrapping_sub(zone.chunk(chunk)) < CHUNK
@@ -255,7 +299,7 @@ impl Heap {
             let start = zone.chunk(chunk);
             word == zone.header_at(chunk) && size > 0 && size <= zone.chunk(zone.chunks) - start
         };
-        possible.then_some(Block { start, size, bits, word, zone: z, chunk, header })
+        possible.then_some(Block { start, size, bits, word, zone: z, chunk, header, headed })
     }
 
     /// Units of the object at `unit`, if its header is possible there.

@@ -75,7 +75,16 @@ impl Heap {
                 return None;
             }
             let start = first + unit as u64 * g.unit;
-            let b = Block { start, size: g.unit, bits: 1, word: 0, zone: zone.index, chunk: c, header };
+            let b = Block {
+                start,
+                size: g.unit,
+                bits: 1,
+                word: 0,
+                zone: zone.index,
+                chunk: c,
+                header,
+                headed: false,
+            };
             let found = self.header_of(&b);
             match self.units_of(&found, unit, g) {
                 Some(_) if found.flags & INTERNAL == 0 => return Some(b.user()),

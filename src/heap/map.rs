@@ -25,14 +25,36 @@ pub struct RunMap {
     /// Offset of the bitmap.
     pub bitmap: u64,
     pub first_unit: u64,
-    free: Vec<AtomicU64>,
-    /// Of the gaps in `free`; a bit is set for each length that there is.
+    /// Index of the arena that the run serves, or served last.
+    pub arena: AtomicU32,
+    words: Vec<Word>,
+    /// Of the gaps of free units; a bit is set for each length that there is.
     lengths: AtomicU32,
     /// By length.
     gaps: [Gaps; WIDE as usize + 1],
-    /// Units given back since; written under the slot's lock.
-    returned: Vec<AtomicU64>,
     any_returned: AtomicBool,
+}
+
+/// What is known of the units of one word of the bitmap, by its bits.
+#[derive(Debug, Default)]
+struct Word {
+    free: AtomicU64,
+    /// Given back since; written under the slot's lock.
+    returned: AtomicU64,
+    /// Of the units given back, those at which memory still holds the object
+    /// header of an object that was allocated: it is durable. Written under the
+    /// slot's lock, for units that are on their way back; of free units it is
+    /// read, of others it says nothing.
+    headed: AtomicU64,
+}
+
+/// Units that come back: bits of the bitmap's word at an offset in the pool, and
+/// those of them at which an object started that was allocated.
+#[derive(Clone, Copy, Debug)]
+pub struct Returned {
+    pub word: u64,
+    pub bits: u64,
+    pub headed: u64,
 }
 
 /// The gaps of one length.
@@ -48,23 +70,22 @@ impl RunMap {
     pub fn read(region: &Region, zone: &Zone, chunk: u32, g: RunGeometry) -> Option<*mut RunMap> {
         let start = zone.chunk(chunk);
         let bitmap = start + RUN_HEADER;
-        let (mut free, mut returned) = (Vec::new(), Vec::new());
-        free.try_reserve_exact(g.words as usize).ok()?;
-        returned.try_reserve_exact(g.words as usize).ok()?;
-        for i in 0..g.words {
-            free.push(AtomicU64::new(!region.load(bitmap + 8 * i as u64) & g.valid_bits(i)));
-            returned.push(AtomicU64::new(0));
-        }
+        let mut words = Vec::new();
+        words.try_reserve_exact(g.words as usize).ok()?;
+        words.extend((0..g.words).map(|i| {
+            let free = !region.load(bitmap + 8 * i as u64) & g.valid_bits(i);
+            Word { free: AtomicU64::new(free), ..Word::default() }
+        }));
         let map = RunMap {
             zone: zone.index,
             chunk,
             geometry: g,
             bitmap,
             first_unit: g.first_unit(start),
-            free,
+            arena: AtomicU32::new(0),
+            words,
             lengths: AtomicU32::new(0),
             gaps: Default::default(),
-            returned,
             any_returned: AtomicBool::new(false),
         };
         map.find_gaps();
@@ -92,7 +113,7 @@ impl RunMap {
         let length = shortest + lengths.trailing_zeros();
         // Mostly it is the first gap of the word, and a wide one stays wide.
         let i = self.gaps[length as usize].from.load(Relaxed);
-        let free = &self.free[i as usize];
+        let free = &self.words[i as usize].free;
         let word = free.load(Relaxed);
         let bit = word.trailing_zeros();
         if word.wrapping_shr(bit).trailing_ones() < count + WIDE || length < WIDE {
@@ -106,7 +127,7 @@ impl RunMap {
     #[inline(never)]
     fn take_from(&self, length: u32, count: u32) -> Option<(u32, u32)> {
         let (i, bit) = self.find_gap(length, count.max(length))?;
-        let free = &self.free[i as usize];
+        let free = &self.words[i as usize].free;
         let word = free.load(Relaxed);
         free.store(word & !mask(bit, count), Relaxed);
         let left = (word >> bit).trailing_ones() - count;
@@ -121,8 +142,8 @@ impl RunMap {
     /// the gap starts.
     fn find_gap(&self, length: u32, least: u32) -> Option<(u32, u32)> {
         let from = &self.gaps[length as usize].from;
-        for i in from.load(Relaxed)..self.free.len() as u32 {
-            if let Some(bit) = gap_in(self.free[i as usize].load(Relaxed), length, least) {
+        for i in from.load(Relaxed)..self.words.len() as u32 {
+            if let Some(bit) = gap_in(self.words[i as usize].free.load(Relaxed), length, least) {
                 if least <= WIDE {
                     from.store(i, Relaxed);
                 }
@@ -156,10 +177,10 @@ impl RunMap {
         self.lengths.store(0, Relaxed);
         for Gaps { count, from } in &self.gaps {
             count.store(0, Relaxed);
-            from.store(self.free.len() as u32, Relaxed);
+            from.store(self.words.len() as u32, Relaxed);
         }
-        for (i, word) in self.free.iter().enumerate() {
-            gap_lengths(word.load(Relaxed)).for_each(|length| self.add_gap(length, i as u32));
+        for (i, word) in self.words.iter().enumerate() {
+            gap_lengths(word.free.load(Relaxed)).for_each(|length| self.add_gap(length, i as u32));
         }
     }
 
@@ -175,17 +196,49 @@ impl RunMap {
             zone: self.zone,
             chunk: self.chunk,
             header: self.geometry.header(),
+            headed: self.words[word as usize].headed.load(Relaxed) >> bit & 1 != 0,
         })
     }
 
-    /// Units given back, as bits of the bitmap's word at an offset in the
-    /// pool; the slot's lock is held.
+    /// Notes at which units that come back there are object headers. What lies
+    /// inside of an object is the program's: no header, however much it looks
+    /// like one. The slot's lock is held.
     #[inline]
-    pub fn give_back(&self, word: u64, bits: u64) {
-        if let Some(w) = self.returned.get((word.wrapping_sub(self.bitmap) / 8) as usize) {
-            w.store(w.load(Relaxed) | bits, Relaxed);
+    pub fn note_headers(&self, r: &Returned) {
+        if let Some(w) = self.word(r) {
+            let bits = if defect!(HeaderInside) { r.bits & r.bits.wrapping_neg() } else { r.bits };
+            w.headed.store(w.headed.load(Relaxed) & !bits | r.headed, Relaxed);
+        }
+    }
+
+    /// Units given back, to be merged. The slot's lock is held.
+    #[inline]
+    pub fn give_back(&self, r: &Returned) {
+        if let Some(w) = self.word(r) {
+            w.returned.store(w.returned.load(Relaxed) | r.bits, Relaxed);
             self.any_returned.store(true, Relaxed);
         }
+    }
+
+    /// Whether units that come back begin a wide gap; without the locks of
+    /// [`RunMap::put`] that is a guess.
+    #[inline]
+    pub fn begin_wide_gap(&self, r: &Returned) -> bool {
+        self.word(r).is_some_and(|w| begin_wide_gap(r.bits, w.free.load(Relaxed)))
+    }
+
+    /// Makes units available that begin a wide gap, at once; false if they do
+    /// not. Both locks are held.
+    #[inline]
+    pub fn put(&self, r: &Returned) -> bool {
+        // The gap is still one of as many that are wide.
+        let found = self.word(r).filter(|w| begin_wide_gap(r.bits, w.free.load(Relaxed)));
+        found.inspect(|w| w.free.store(w.free.load(Relaxed) | r.bits, Relaxed)).is_some()
+    }
+
+    #[inline]
+    fn word(&self, r: &Returned) -> Option<&Word> {
+        self.words.get((r.word.wrapping_sub(self.bitmap) / 8) as usize)
     }
 
     /// Makes returned units available; both locks are held, or the slot's if
@@ -195,9 +248,9 @@ impl RunMap {
             return;
         }
         self.any_returned.store(false, Relaxed);
-        for (f, r) in self.free.iter().zip(&self.returned) {
-            f.store(f.load(Relaxed) | r.load(Relaxed), Relaxed);
-            r.store(0, Relaxed);
+        for w in &self.words {
+            w.free.store(w.all(), Relaxed);
+            w.returned.store(0, Relaxed);
         }
         self.find_gaps();
     }
@@ -205,28 +258,30 @@ impl RunMap {
     /// Units that are neither allocated nor reserved; the locks are held as
     /// for [`RunMap::merge`].
     pub fn free_units(&self) -> u32 {
-        self.words().map(u64::count_ones).sum()
+        self.words.iter().map(|w| w.all().count_ones()).sum()
     }
 
     /// Whether no unit is allocated or reserved. The slot's lock is held: whoever
     /// gives the last unit back knows of all that were ever taken.
     pub fn is_empty(&self) -> bool {
-        self.words().enumerate().all(|(i, w)| w == self.geometry.valid_bits(i as u32))
+        self.words.iter().enumerate().all(|(i, w)| w.all() == self.geometry.valid_bits(i as u32))
     }
 
     /// Whether `count` units can be taken.
     pub fn fits(&self, count: u32) -> bool {
         self.longest_gap() >= count.min(WIDE)
-            && (count <= WIDE || self.free.iter().any(|w| starts_of(w.load(Relaxed), count) != 0))
+            && (count <= WIDE || self.words.iter().any(|w| starts_of(w.free.load(Relaxed), count) != 0))
     }
 
     /// The longest gap, up to [`WIDE`]; 0 if no unit is free.
     pub fn longest_gap(&self) -> u32 {
         self.lengths.load(Relaxed).checked_ilog2().unwrap_or(0)
     }
+}
 
-    fn words(&self) -> impl Iterator<Item = u64> {
-        self.free.iter().zip(&self.returned).map(|(f, r)| f.load(Relaxed) | r.load(Relaxed))
+impl Word {
+    fn all(&self) -> u64 {
+        self.free.load(Relaxed) | self.returned.load(Relaxed)
     }
 }
 
@@ -255,6 +310,16 @@ fn gap_in(word: u64, length: u32, least: u32) -> Option<u32> {
     let starts = starts_of(word, least);
     let exact = if length < WIDE { starts & !(word << 1) & !(word >> length) } else { starts };
     (exact != 0).then(|| exact.trailing_zeros())
+}
+
+/// Whether `bits` are a row that no bit of `free` precedes, and that is followed
+/// by a wide gap.
+#[inline]
+fn begin_wide_gap(bits: u64, free: u64) -> bool {
+    let lowest = bits & bits.wrapping_neg();
+    let end = bits.wrapping_add(lowest); // one bit, if it is one row
+    let wide = end.checked_mul(mask(0, WIDE)).unwrap_or(0);
+    end.is_power_of_two() && wide != 0 && free & wide == wide && free & (bits | lowest >> 1) == 0
 }
 
 /// `count` bits, at least one, from `bit` on.
@@ -312,7 +377,7 @@ mod tests {
         for _ in 0..rounds(200_000) {
             let rng = random();
             let count = 1 + (rng >> 8) as u32 % 12;
-            let free: Vec<u64> = map.free.iter().map(|w| w.load(Relaxed)).collect();
+            let free: Vec<u64> = map.words.iter().map(|w| w.free.load(Relaxed)).collect();
             let lengths = || free.iter().flat_map(|&w| gap_lengths(w));
             assert_eq!(map.longest_gap(), lengths().max().unwrap_or(0).min(WIDE));
             assert_eq!(map.fits(count), lengths().any(|n| n >= count));
@@ -328,12 +393,49 @@ mod tests {
             }
             if rng.is_multiple_of(2) && !held.is_empty() {
                 let (word, bit, count) = held.swap_remove((rng >> 16) as usize % held.len());
-                map.give_back(8 * word as u64, mask(bit, count));
+                let r = returned(word, bit, count);
+                if !(rng.is_multiple_of(4) && map.put(&r)) {
+                    map.give_back(&r);
+                }
             }
             if found.is_none() || rng % 64 == 1 {
                 map.merge();
             }
         }
+    }
+
+    /// A header is known where an allocated object was freed, until its unit is
+    /// given back by another one, or in one.
+    #[test]
+    fn headers_of_freed_objects() {
+        let map = Shared::new().map;
+        let take = |units| map.take_block(units).map(|b| (b.start / b.size, b.headed));
+        let back = |bit, count, allocated| {
+            let r = returned(0, bit, count);
+            let r = Returned { headed: if allocated { r.headed } else { 0 }, ..r };
+            map.note_headers(&r);
+            assert!(map.put(&r), "a row before the wide gap");
+        };
+        assert_eq!([1, 1].map(take), [Some((0, false)), Some((1, false))]);
+        back(1, 1, true);
+        back(0, 1, true);
+        assert_eq!([1, 1].map(take), [Some((0, true)), Some((1, true))]);
+        back(1, 1, false);
+        back(0, 1, true);
+        assert_eq!([1, 1].map(take), [Some((0, true)), Some((1, false))]);
+        back(0, 2, true);
+        assert_eq!([2].map(take), [Some((0, true))]);
+        back(0, 2, true);
+        assert_eq!([1, 1].map(take), [Some((0, true)), Some((1, false))]);
+        map.note_headers(&returned(0, 1, 1));
+        map.give_back(&returned(0, 1, 1));
+        assert_eq!(take(1), Some((2, false)), "not merged yet");
+        map.merge();
+        assert_eq!(take(1), Some((1, true)));
+    }
+
+    fn returned(word: u32, bit: u32, count: u32) -> Returned {
+        Returned { word: 8 * word as u64, bits: mask(bit, count), headed: 1 << bit }
     }
 
     /// A map whose two locks are those of an arena and of a slot.
@@ -348,19 +450,17 @@ mod tests {
     impl Shared {
         fn new() -> Shared {
             let geometry = RunGeometry::new(2600, 0, 1, 0).unwrap();
-            let words = |w: fn(&RunGeometry, u32) -> u64| {
-                (0..geometry.words).map(|i| AtomicU64::new(w(&geometry, i))).collect()
-            };
+            let word = |i| Word { free: AtomicU64::new(geometry.valid_bits(i)), ..Word::default() };
             let map = RunMap {
                 zone: 0,
                 chunk: 0,
                 geometry,
                 bitmap: 0,
                 first_unit: 0,
-                free: words(RunGeometry::valid_bits),
+                arena: AtomicU32::new(0),
+                words: (0..geometry.words).map(word).collect(),
                 lengths: AtomicU32::new(0),
                 gaps: Default::default(),
-                returned: words(|_, _| 0),
                 any_returned: AtomicBool::new(false),
             };
             map.find_gaps();
@@ -379,8 +479,16 @@ mod tests {
         }
 
         fn give_back(&self, unit: u32, count: u32) {
-            let word = 8 * (unit / 64) as u64;
-            self.slot.with(|| self.map.give_back(word, mask(unit % 64, count)));
+            let r = returned(unit / 64, unit % 64, count);
+            self.slot.with(|| {
+                let locked = self.arena.try_lock();
+                if !(locked && self.map.put(&r)) {
+                    self.map.give_back(&r);
+                }
+                if locked {
+                    self.arena.unlock();
+                }
+            });
         }
 
         fn own(&self, unit: u32, count: u32, from: u32, to: u32) {

@@ -44,7 +44,10 @@ impl Operation<'_> {
 
     /// Sets the object header of a block that has one of words.
     #[inline]
-    pub fn set_header(&mut self, b: &Block, type_num: u64) {
+    pub fn set_header(&mut self, b: &mut Block, type_num: u64) {
+        if self.heap.has_header(b, type_num, 0) {
+            return;
+        }
         defect!(HeaderForgotten, return self.heap.write_header(b, type_num, 0));
         let [size, extra] = compact_words(b.size, 0, type_num);
         self.set(b.start, size);
@@ -95,7 +98,7 @@ impl Operation<'_> {
         defect!(SeedCoalescing, settle_huge(heap, alloc, free));
         redo.process(&heap.region);
         if let (Some(slot), Some(b)) = (to_free, free) {
-            heap.give_back_units(slot, (b.zone, b.chunk), b.word, b.bits);
+            heap.give_back_units(slot, (b.zone, b.chunk), b.returned(true));
         }
         if let Some(slot) = second {
             slot.lock.unlock();

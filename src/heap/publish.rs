@@ -2,11 +2,13 @@
 //! all at once.
 
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::block::Block;
 use super::layout::{ChunkHeader, FREE, HeaderType, USED};
+use super::map::{Returned, RunMap};
 use super::operation::Operation;
-use super::zone::Slot;
+use super::zone::{Slot, SlotState};
 use super::{Error, Heap, Request};
 use crate::memory::reserve_few;
 use crate::ulog::{Extension, Hold, Logs, Op, Redo, Units, format_extension};
@@ -152,11 +154,14 @@ impl Heap {
     #[inline]
     fn add_units(&self, units: &mut Vec<Units>, b: &Block, free: bool) {
         match units.last_mut() {
-            Some(last) if last.word == b.word && last.free == free => last.bits |= b.bits,
+            Some(last) if last.word == b.word && last.free == free => {
+                last.bits |= b.bits;
+                last.headed |= b.first_unit();
+            }
             _ => {
                 let run = self.run_slot(b).map_or(0, |slot| std::ptr::from_ref(slot) as usize);
                 let &Block { word, bits, zone, chunk, .. } = b;
-                units.push(Units { run, word, bits, zone, chunk, free });
+                units.push(Units { run, word, bits, headed: b.first_unit(), zone, chunk, free });
             }
         }
     }
@@ -180,7 +185,8 @@ impl Heap {
         for run in units.chunk_by(|a, b| a.run == b.run) {
             if let Some(slot) = slot_of(&run[0]) {
                 for u in run.iter().filter(|u| u.free) {
-                    self.give_back_units(slot, (u.zone, u.chunk), u.word, u.bits);
+                    let returned = Returned { word: u.word, bits: u.bits, headed: u.headed };
+                    self.give_back_units(slot, (u.zone, u.chunk), returned);
                 }
                 slot.lock.unlock();
             }
@@ -210,10 +216,8 @@ impl Heap {
     /// Starts the write-back of the object headers of reserved blocks.
     pub fn flush_headers(&self, actions: &[Action]) {
         for a in actions {
-            if let Action::Alloc(b) = a
-                && b.header != HeaderType::None
-            {
-                self.region.flush(b.start, b.header.size());
+            if let Action::Alloc(b) = a {
+                self.flush_header(b);
             }
         }
     }
@@ -253,11 +257,30 @@ impl Heap {
 
     /// Units of a run become available. The slot's lock is held.
     #[inline]
-    pub(super) fn give_back_units(&self, slot: &Slot, run: (u32, u32), word: u64, bits: u64) {
+    pub(super) fn give_back_units(&self, slot: &Slot, run: (u32, u32), r: Returned) {
         if let Some(map) = slot.map() {
-            map.give_back(word, bits);
+            map.note_headers(&r);
+            if !self.put_units(slot, map, &r) {
+                map.give_back(&r);
+            }
         }
         self.note_room(slot, run);
+    }
+
+    /// Makes units that were just taken available at once, so that the next
+    /// object takes their place, and the header and the cache lines that are
+    /// there. The arena's lock comes before the slot's, and is only tried.
+    #[inline]
+    fn put_units(&self, slot: &Slot, map: &RunMap, r: &Returned) -> bool {
+        if slot.state() != SlotState::Active || !map.begin_wide_gap(r) {
+            return false;
+        }
+        let a = &self.arenas[map.arena.load(Relaxed) as usize];
+        a.lock.try_lock() && {
+            let put = std::ptr::eq(a.active(slot.class()), map) && map.put(r);
+            a.lock.unlock();
+            put
+        }
     }
 
     /// A freed or cancelled huge block joins the free blocks.
@@ -268,7 +291,9 @@ impl Heap {
     /// Undoes a reservation.
     pub fn cancel(&self, b: &Block) {
         match self.run_slot(b) {
-            Some(slot) => slot.lock.with(|| self.give_back_units(slot, (b.zone, b.chunk), b.word, b.bits)),
+            Some(slot) => slot.lock.with(|| {
+                self.give_back_units(slot, (b.zone, b.chunk), b.returned(defect!(HeaderOfCancelled)))
+            }),
             None => self.give_back_chunks(b),
         }
     }
@@ -314,7 +339,7 @@ impl Heap {
         gen_num: u64,
     ) -> Result<Extension, Error> {
         internal.reserve(LINK_ENTRIES)?;
-        let b = self.reserve(&Request::internal(size))?;
+        let mut b = self.reserve(&Request::internal(size))?;
         let made = match b.header {
             HeaderType::Compact => format_extension(&self.region, b.user(), b.usable(), gen_num, 0),
             _ => None,
@@ -323,8 +348,8 @@ impl Heap {
             self.cancel(&b);
             return Err(Error::LogFull);
         };
-        self.write_header(&b, 0, if defect!(ExtensionNotInternal) { 0 } else { super::block::INTERNAL });
-        self.region.flush(b.start, b.header.size());
+        self.write_header(&mut b, 0, if defect!(ExtensionNotInternal) { 0 } else { super::block::INTERNAL });
+        self.flush_header(&b);
         // Log and object header durable before the link makes them part of
         // the chain.
         self.region.drain();

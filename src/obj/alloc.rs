@@ -15,13 +15,13 @@ impl Pool {
     /// `dest` is NULL or valid for writing an id.
     pub unsafe fn alloc(&self, dest: *mut Oid, req: Request, ctor: Constructor) -> Result<()> {
         let mut hold = self.heap.lanes.hold()?;
-        let b = self.heap.reserve(&req)?;
+        let mut b = self.heap.reserve(&req)?;
         let logged = self.loggable(dest).filter(|_| !defect!(AllocDestinationLate));
         // The operation may go through the log anyway: then the header goes
         // with it and needs no ordering point of its own.
         let header_logged = logged.is_some() && ctor.is_none() && !req.zero && b.has_words();
         if !header_logged {
-            self.construct(&b, &req, 0, ctor)?;
+            self.construct(&mut b, &req, 0, ctor)?;
             if !defect!(HeaderLate) {
                 self.persist_header(&b);
             }
@@ -29,7 +29,7 @@ impl Pool {
         let oid = self.oid(b.user());
         let mut op = self.heap.operation(&mut hold);
         if header_logged {
-            op.set_header(&b, req.type_num);
+            op.set_header(&mut b, req.type_num);
         }
         if let Some(at) = logged {
             op.set(at, oid.pool_uuid_lo);
@@ -57,14 +57,20 @@ impl Pool {
 
     /// Reserves and constructs an object.
     pub(super) fn reserve_object(&self, req: &Request, flags: u16, ctor: Constructor) -> Result<Block> {
-        let b = self.heap.reserve(req)?;
-        self.construct(&b, req, flags, ctor)?;
+        let mut b = self.heap.reserve(req)?;
+        self.construct(&mut b, req, flags, ctor)?;
         Ok(b)
     }
 
     /// Writes the header of a reserved block (not flushed), zeroes and
     /// constructs it. If the constructor wants that, the block is given back.
-    pub(super) fn construct(&self, b: &Block, req: &Request, flags: u16, ctor: Constructor) -> Result<()> {
+    pub(super) fn construct(
+        &self,
+        b: &mut Block,
+        req: &Request,
+        flags: u16,
+        ctor: Constructor,
+    ) -> Result<()> {
         self.heap.write_header(b, req.type_num, flags);
         if req.zero {
             self.zero(b, 0);
@@ -80,9 +86,10 @@ impl Pool {
 
     /// Zeroes a new block from `from` on: as far as that is in the header's line,
     /// without a flush.
-    pub(super) fn zero(&self, b: &Block, from: u64) {
+    pub(super) fn zero(&self, b: &mut Block, from: u64) {
         let region = self.heap.region();
         let beside = beside_header(b).saturating_sub(from);
+        b.headed &= beside == 0 || defect!(BesideHeaderForgotten);
         // SAFETY: `at` checked the range; the block is the caller's own.
         unsafe { region.at(b.user() + from, beside).write_bytes(0, beside as usize) };
         region.fill(b.user() + from + beside, 0, b.usable() - from - beside);
@@ -92,11 +99,8 @@ impl Pool {
     /// block can become allocated.
     #[cfg_attr(feature = "recorder", track_caller)]
     pub(super) fn persist_header(&self, b: &Block) {
-        let region = self.heap.region();
-        if b.header != HeaderType::None {
-            region.flush(b.start, b.header.size());
-        }
-        region.drain();
+        self.heap.flush_header(b);
+        self.heap.region().drain();
     }
 
     /// Frees the object whose id is at `dest` and sets that to null.
@@ -154,9 +158,9 @@ impl Pool {
         }
         let mut hold = self.heap.lanes.hold()?;
         let req = Request { size, type_num, zero: false, class: 0, arena: 0 };
-        let new = self.reserve_object(&req, 0, None)?;
+        let mut new = self.reserve_object(&req, 0, None)?;
         if !defect!(ReallocCopyLate) {
-            self.move_content(&old, &new, size, zero.then_some(old.usable()));
+            self.move_content(&old, &mut new, size, zero.then_some(old.usable()));
         }
         let mut op = self.heap.operation(&mut hold);
         // The id's other word stays as it is.
@@ -165,7 +169,7 @@ impl Pool {
             op.set(at + 8, new.user());
         }
         op.replace(Some(&old).filter(|_| !defect!(ReallocFreeLate)), &new);
-        defect!(ReallocCopyLate, self.move_content(&old, &new, size, zero.then_some(old.usable())));
+        defect!(ReallocCopyLate, self.move_content(&old, &mut new, size, zero.then_some(old.usable())));
         defect!(ReallocFreeLate, self.heap.operation(&mut hold).free(&old));
         if logged.is_none() {
             // SAFETY: by contract.
@@ -177,13 +181,14 @@ impl Pool {
     /// Zeroes a new block from `zero_from` on, copies what fits of the old
     /// one over it, and makes both and the new header durable.
     #[cfg_attr(feature = "recorder", track_caller)]
-    pub(super) fn move_content(&self, old: &Block, new: &Block, size: u64, zero_from: Option<u64>) {
+    pub(super) fn move_content(&self, old: &Block, new: &mut Block, size: u64, zero_from: Option<u64>) {
         let region = self.heap.region();
         if let Some(from) = zero_from.filter(|&from| from < new.usable()) {
             self.zero(new, from);
         }
         let n = old.usable().min(size);
         let beside = beside_header(new).min(n);
+        new.headed &= beside == 0 || defect!(BesideHeaderForgotten);
         let (to, from) = (region.at(new.user(), n), region.at(old.user(), n));
         // SAFETY: both are in bounds; blocks of a forged pool may overlap.
         unsafe {

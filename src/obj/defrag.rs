@@ -92,15 +92,14 @@ impl Pool {
         if state.stuck.is_some_and(as_before) {
             return Ok(());
         }
-        let Some(new) = self.heap.reserve_fuller(&old) else {
+        let Some(mut new) = self.heap.reserve_fuller(&old) else {
             state.stuck = Some(old);
             return Ok(());
         };
-        self.heap.write_header(&new, header.type_num, 0);
-        let region = self.heap.region();
-        region.flush(new.start, new.header.size());
+        self.heap.write_header(&mut new, header.type_num, 0);
+        self.heap.flush_header(&new);
         if !defect!(DefragCopyLate) {
-            region.copy_within(new.user(), old.user(), old.usable())
+            self.heap.region().copy_within(new.user(), old.user(), old.usable())
         }
         state.moves.push(Move { old, new });
         state.pointers.extend_from_slice(same);

@@ -254,12 +254,12 @@ impl Pool {
         }
         let mut hold = self.hold_for_lists()?;
         self.with_heads([list, list], || {
-            let b = self.heap.reserve(&req)?;
+            let mut b = self.heap.reserve(&req)?;
             // Without a constructor the header goes through the log with the
             // links, which saves an ordering point.
             let header_logged = ctor.is_none() && b.has_words();
             if !header_logged {
-                self.construct(&b, &req, 0, ctor.take())?;
+                self.construct(&mut b, &req, 0, ctor.take())?;
             }
             let mut words = self.words([list, list]);
             // Its header, by which others know it, may not be there yet.
@@ -273,7 +273,7 @@ impl Pool {
             }
             let mut op = words.operation(self, &mut hold);
             if header_logged {
-                op.set_header(&b, req.type_num);
+                op.set_header(&mut b, req.type_num);
             }
             defect!(ListElementLate, {
                 op.carry_out();

@@ -39,9 +39,9 @@ impl Pool {
             return Ok(self.oid(off));
         }
         let mut hold = self.heap.lanes.hold()?;
-        let new = self.heap.reserve(&Request::internal(size))?;
-        self.heap.write_header(&new, 0, INTERNAL);
-        self.fill_root(old.as_ref(), &new, size);
+        let mut new = self.heap.reserve(&Request::internal(size))?;
+        self.heap.write_header(&mut new, 0, INTERNAL);
+        self.fill_root(old.as_ref(), &mut new, size);
         if let Some(ctor) = ctor
             && !ctor(region.at(new.user(), new.usable()))
         {
@@ -58,7 +58,7 @@ impl Pool {
 
     /// New space is zero from the recorded size on, but for what the old
     /// block held behind it.
-    fn fill_root(&self, old: Option<&Block>, new: &Block, size: u64) {
+    fn fill_root(&self, old: Option<&Block>, new: &mut Block, size: u64) {
         match old {
             Some(old) => {
                 let from = self.heap.region().load(ROOT_SIZE).min(new.usable());

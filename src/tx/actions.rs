@@ -114,7 +114,7 @@ mod tests {
 
     fn alloc(start: u64) -> Action {
         let header = HeaderType::Compact;
-        Action::Alloc(Block { start, size: 1, bits: 0, word: 0, zone: 0, chunk: 0, header })
+        Action::Alloc(Block { start, size: 1, bits: 0, word: 0, zone: 0, chunk: 0, header, headed: false })
     }
 
     /// Against a plain list, with and without the index.

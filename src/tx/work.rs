@@ -77,7 +77,8 @@ impl Transaction {
     pub fn alloc(&mut self, req: &Request, flush: bool) -> Result<u64, Error> {
         let target = self.prepare_actions(1)?;
         let heap = target.heap;
-        let b = heap.reserve(req).map_err(Error::of_reserve)?;
+        let mut b = heap.reserve(req).map_err(Error::of_reserve)?;
+        heap.write_header(&mut b, req.type_num, 0);
         let covered = Range { start: b.start, end: b.start + b.size, flush };
         let noted =
             self.actions.push(Action::Alloc(b)).and_then(|()| self.ranges.add(covered, |_, _| Ok(())));
@@ -88,11 +89,10 @@ impl Transaction {
             }
             return Err(e);
         }
-        heap.write_header(&b, req.type_num, 0);
         let region = heap.region();
-        if !flush && b.header != HeaderType::None {
+        if !flush {
             // Commit flushes the header with the data, but for this object.
-            region.flush(b.start, b.header.size());
+            heap.flush_header(&b);
         }
         if req.zero {
             let p = region.at(b.user(), b.usable());
@@ -158,6 +158,7 @@ impl Transaction {
         for a in actions {
             if let Action::Alloc(b) = a
                 && b.header != HeaderType::None
+                && !b.headed
                 && !defect!(TxPublishedHeader)
             {
                 // Commit makes the header durable.

@@ -26,6 +26,8 @@ pub struct Units {
     pub run: usize,
     pub word: u64,
     pub bits: u64,
+    /// The bits at which objects start.
+    pub headed: u64,
     pub zone: u32,
     pub chunk: u32,
     pub free: bool,

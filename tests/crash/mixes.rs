@@ -3,6 +3,7 @@
 
 use pmem_rs::obj::{Oid, Pool};
 
+use crate::media::NO_CONTENT;
 use crate::ops::world;
 use crate::rng::Rng;
 use crate::world::*;
@@ -62,14 +63,17 @@ impl Mix<'_> {
     }
 
     fn atomic(&mut self) {
-        let Some((at, off)) = self.slot() else { return };
+        let Some((id, off)) = self.slot() else { return };
         let (size, type_num) = (self.size(), self.rng.below(1000));
-        let dest = slot(self.pool, at);
+        let dest = slot(self.pool, id);
         if off == 0 {
             alloc(self.pool, dest, size, type_num);
         } else if self.rng.chance(2) {
             free(self.pool, dest);
         } else {
+            // SAFETY: an object whose first word is the length of its content.
+            let cut = unsafe { *at(self.pool, off).cast::<u64>() } > size;
+            let type_num = if cut { NO_CONTENT | type_num } else { type_num };
             // SAFETY: an id in the root.
             unsafe { self.pool.realloc(dest, size, type_num, self.rng.chance(2)) }.unwrap();
         }

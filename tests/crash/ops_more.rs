@@ -135,6 +135,75 @@ pub fn whole_zone() -> History {
     w.finish("whole_zone")
 }
 
+/// Places used again for objects like those before, whose headers are there, and
+/// for others.
+pub fn reused_headers() -> History {
+    const SIZE: u64 = 100; // one unit
+    const TYPE: u64 = NO_CONTENT | 3;
+    let (mut w, root) = world(8);
+    w.record();
+    let p = w.pool();
+    let (first, second) = (slot(p, root), slot(p, root + 16));
+    let bare = |p: &Pool, dest| {
+        // SAFETY: an id in the root.
+        unsafe { p.alloc(dest, request(SIZE, TYPE), None) }.unwrap();
+    };
+    // Reserves, does something with what is there, and cancels.
+    let cancel = |p: &'static Pool, size, what: &dyn Fn(*mut u64)| {
+        let (oid, act) = p.reserve(request(size, TYPE), None).unwrap();
+        what(at_word(p, oid.off));
+        p.cancel(&[act]);
+        oid.off
+    };
+    // SAFETY: in the root.
+    let place = |dest: *mut Oid| unsafe { (*dest).off };
+    w.step("an object", |p| alloc(p, first, SIZE, 1));
+    let off = place(first);
+    w.step("freed", |p| free(p, first));
+    w.step("one like it", |p| alloc(p, first, SIZE, 1));
+    w.step("freed again", |p| free(p, first));
+    w.step("one of another type", |p| {
+        alloc(p, first, SIZE, 2);
+        assert_eq!((place(first), p.target().heap.type_num(off)), (off, 2));
+    });
+    w.step("freed", |p| free(p, first));
+    w.step("a third type, cancelled", |p| assert_eq!(cancel(p, SIZE, &|_| ()), off));
+    w.step("that type", |p| {
+        bare(p, first);
+        assert_eq!(place(first), off);
+    });
+    w.step("a neighbour of another type", |p| alloc(p, second, SIZE, 1));
+    let neighbour = place(second);
+    w.step("both freed", |p| {
+        do_publish(p, &[off, neighbour].map(|off| p.defer_free(off).unwrap()));
+    });
+    w.step("one over both, with the look of a header, cancelled", |p| {
+        let inside = |words: *mut u64| {
+            // SAFETY: inside the reserved object: where the neighbour was.
+            unsafe {
+                let header = words.byte_add((neighbour - off) as usize - 16);
+                assert_eq!(header.add(1).replace(TYPE), 1, "the neighbour's");
+            }
+        };
+        assert_eq!(cancel(p, 2 * SIZE, &inside), off);
+    });
+    for (dest, off) in [(first, off), (second, neighbour)] {
+        w.step("an object there", |p| {
+            bare(p, dest);
+            assert_eq!(place(dest), off);
+        });
+    }
+    w.step("freed", |p| free(p, second));
+    w.step("with content", |p| alloc(p, second, SIZE, 7));
+    w.step("freed", |p| free(p, second));
+    w.step("zeros", |p| {
+        // SAFETY: an id in the root.
+        unsafe { p.alloc(second, Request { zero: true, ..request(SIZE, 7) }, None) }.unwrap();
+        assert_eq!(place(second), neighbour);
+    });
+    w.finish("reused_headers")
+}
+
 /// A class whose units end inside lines: the headers of some objects share no
 /// line with their data.
 fn add_class(p: &'static Pool, unit: u64) -> u16 {

@@ -70,6 +70,8 @@ fn scenarios_of(d: Defect) -> &'static [&'static str] {
         RangesLoseFlush => &["tx_no_flush"],
         LentBufferFreed | LentRedoKept | LentUndoKept => &["buffers"],
         ValuesBeforeBlocks => &["publish"],
+        HeaderNotCompared | HeaderOfCancelled => &["reused_headers"],
+        HeaderInside | BesideHeaderForgotten => &["reused_headers"],
         AllocBitsShort => &["multi_unit"],
         SplitLeftFirst => &["huge"],
         MergeAtBlock => &["coalesce"],

@@ -83,7 +83,7 @@ pmem_copy(struct worker *w)
 		pmem_memcpy_persist(place(w, i), source + (i & 7), w->arg);
 }
 
-/* Neither end on a line's boundary. */
+/* Neither end on a line's boundary; 1032 and 4104 bytes end 32 bytes into one. */
 static void
 pmem_copy_odd(struct worker *w)
 {
@@ -130,7 +130,9 @@ const struct scenario copies[] = {
 	{"pmem_memcpy/1m", pmem_copy, 1 << 20, 300, 0, 0},
 	{"pmem_memcpy/4m", pmem_copy, 4 << 20, 80, 0, 0},
 	{"pmem_memcpy_odd/100", pmem_copy_odd, 100, 200000, 0, 0},
+	{"pmem_memcpy_odd/1032", pmem_copy_odd, 1032, 100000, 16, 0},
 	{"pmem_memcpy_odd/4000", pmem_copy_odd, 4000, 50000, 0, 0},
+	{"pmem_memcpy_odd/4104", pmem_copy_odd, 4104, 50000, 16, 0},
 	{"pmem_memmove/64", pmem_move, 64, 300000, 64, 0},
 	{"pmem_memmove/4096", pmem_move, 4096, 50000, 16, 0},
 	{"pmem_memmove/64k", pmem_move, 64 << 10, 5000, 0, 0},

@@ -6,6 +6,7 @@ use super::arch::writeback::{LINE, fence};
 use super::arch::{Avx, Avx512, Movdir64b, Sse2, Words};
 use super::engine::{Engine, SHORT};
 use super::kernel::{self, Bytes, Direction, Kernel, Line, Lines, Pattern, Source};
+use super::stream;
 
 /// Flags under which a short copy is not simply cached and flushed.
 const UNUSUAL: MemFlags = MemFlags::NOFLUSH.union(MemFlags::NONTEMPORAL).union(MemFlags::WC);
@@ -210,11 +211,11 @@ unsafe fn any<S: Lines>(dst: *mut u8, src: S, len: usize, way: Direction, flags:
 /// One body per kernel.
 ///
 /// # Safety
-/// As [`kernel::streamed`].
+/// As [`stream::streamed`].
 #[inline(never)]
 unsafe fn streamed<K: Kernel, S: Lines>(e: Engine, dst: *mut u8, src: S, len: usize, way: Direction) {
     // SAFETY: by contract.
-    unsafe { kernel::streamed::<K, S>(e, dst, src, len, way) }
+    unsafe { stream::streamed::<K, S>(e, dst, src, len, way) }
 }
 
 /// One body per kernel.

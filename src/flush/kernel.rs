@@ -6,7 +6,7 @@
 //!   store, so it can never be seen, or survive, half-written;
 //! * the destination is never read, and nothing outside it is written.
 
-use super::arch::writeback::{LINE, fence};
+use super::arch::writeback::LINE;
 use super::engine::Engine;
 
 /// The pieces of a copy. Each reads all of its source before it writes.
@@ -289,7 +289,7 @@ pub unsafe fn backward<K: Kernel, S: Source>(dst: *mut u8, src: S, len: usize) {
 /// # Safety
 /// As [`forward`] or [`backward`].
 #[inline(always)]
-unsafe fn store<K: Kernel, S: Source>(dst: *mut u8, src: S, (off, len): (usize, usize), way: Direction) {
+pub unsafe fn store<K: Kernel, S: Source>(dst: *mut u8, src: S, (off, len): (usize, usize), way: Direction) {
     let (dst, src) = (dst.wrapping_add(off), Offset(src, off));
     // SAFETY: by contract.
     unsafe {
@@ -353,133 +353,4 @@ pub unsafe fn cached<K: Kernel, S: Source>(
     }
     // SAFETY: by contract.
     unsafe { K::end() };
-}
-
-/// Lines streamed between two fences where the CPU wants its write-combining
-/// buffers emptied in order: 768 bytes.
-const FENCED: usize = 12;
-
-/// Whole lines past the cache; partial ones at either end are cached and
-/// flushed. Ordered by the next fence.
-///
-/// # Safety
-/// As [`cached`].
-#[inline(always)]
-pub unsafe fn streamed<K: Kernel, S: Lines>(
-    engine: Engine,
-    dst: *mut u8,
-    src: S,
-    len: usize,
-    way: Direction,
-) {
-    let head = len.min(dst.addr().wrapping_neg() % LINE);
-    // SAFETY: by contract.
-    unsafe {
-        if head == 0 && len.is_multiple_of(LINE) {
-            lines_of::<K, S>(engine, dst, src, (0, len / LINE), way);
-            K::end();
-        } else {
-            ragged::<K, S>(engine, dst, src, len, way, head);
-        }
-    }
-}
-
-/// As [`streamed`], with a partial line: the first `head` bytes, or the last.
-///
-/// The edges are stored first, where the source allows that, and flushed last:
-/// their lines are fetched while the others are streamed. (Streaming a part of
-/// a line is slower by far: its write-combining buffer is never full.)
-///
-/// # Safety
-/// As [`cached`].
-#[inline(never)]
-unsafe fn ragged<K: Kernel, S: Lines>(
-    engine: Engine,
-    dst: *mut u8,
-    src: S,
-    len: usize,
-    way: Direction,
-    head: usize,
-) {
-    let lines = (len - head) / LINE;
-    let tail = head + lines * LINE;
-    let edges = [(0, head), (tail, len - tail)];
-    let (first, last) = match way {
-        Direction::Forward => (edges[0], edges[1]),
-        Direction::Backward => (edges[1], edges[0]),
-    };
-    let apart = src.is_apart(dst, len);
-    // SAFETY: by contract; head, lines and tail make up the range, and what
-    // overlaps is written in the order of `way`.
-    unsafe {
-        store::<K, S>(dst, src, first, way);
-        if apart {
-            store::<K, S>(dst, src, last, way);
-        }
-        lines_of::<K, S>(engine, dst, src, (head, lines), way);
-        if !apart {
-            store::<K, S>(dst, src, last, way);
-        }
-        for (off, len) in edges {
-            if len != 0 {
-                engine.flush(dst.wrapping_add(off), len);
-            }
-        }
-        K::end();
-    }
-}
-
-/// Streams `lines` whole lines from the offset `first` on, in groups.
-///
-/// # Safety
-/// As [`cached`]; a line starts at `first`.
-#[inline(always)]
-unsafe fn lines_of<K: Kernel, S: Lines>(
-    engine: Engine,
-    dst: *mut u8,
-    src: S,
-    (first, lines): (usize, usize),
-    way: Direction,
-) {
-    let fences = engine.fences_streams();
-    // SAFETY: by contract.
-    unsafe {
-        match way {
-            Direction::Forward => grouped::<K, S, false>(dst, src, first, lines, fences),
-            Direction::Backward => grouped::<K, S, true>(dst, src, first, lines, fences),
-        }
-    }
-}
-
-/// # Safety
-/// As [`lines_of`].
-#[inline(always)]
-unsafe fn grouped<K: Kernel, S: Lines, const BACKWARD: bool>(
-    dst: *mut u8,
-    src: S,
-    first: usize,
-    lines: usize,
-    fences: bool,
-) {
-    // The offset of the `nth` piece of `len` lines.
-    let offset = |nth: usize, len: usize| first + LINE * if BACKWARD { lines - nth - len } else { nth };
-    let (mut nth, mut unfenced) = (0, 0);
-    // SAFETY: by contract; the lines are of the range.
-    unsafe {
-        while lines - nth >= K::GROUP {
-            let off = offset(nth, K::GROUP);
-            src.stream_group::<K>(dst.add(off), off);
-            nth += K::GROUP;
-            unfenced += K::GROUP;
-            if fences && unfenced >= FENCED {
-                // Orders nothing that anyone relies on; see FENCED.
-                fence();
-                unfenced = 0;
-            }
-        }
-        for nth in nth..lines {
-            let off = offset(nth, 1);
-            src.stream64::<K>(dst.add(off), off);
-        }
-    }
 }

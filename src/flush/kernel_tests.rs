@@ -8,6 +8,7 @@ use super::arch::{Avx, Avx512, Movdir64b, Sse2, Words, cpu};
 use super::copy;
 use super::engine::Engine;
 use super::kernel::{self, Bytes, Direction, Kernel, Line, Pattern};
+use super::stream;
 
 const PAGES: usize = 2;
 const SIZE: usize = PAGES * 4096;
@@ -140,14 +141,14 @@ fn kernel<K: Kernel>() {
     // SAFETY: the tests pass ranges inside their buffers, and call this for kernels that the CPU has.
     unsafe {
         let cached: Run = &|d, s, n, way| kernel::cached::<K, _>(e, d, Bytes(s), n, way, true);
-        let streamed: Run = &|d, s, n, way| kernel::streamed::<K, _>(e, d, Bytes(s), n, way);
+        let streamed: Run = &|d, s, n, way| stream::streamed::<K, _>(e, d, Bytes(s), n, way);
         for run in [cached, streamed] {
             separate(run);
             overlapping(run);
         }
         let way = Direction::Forward;
         fills(&|d, b, n| kernel::cached::<K, _>(e, d, Pattern(&Line::of(b)), n, way, true));
-        fills(&|d, b, n| kernel::streamed::<K, _>(e, d, Pattern(&Line::of(b)), n, way));
+        fills(&|d, b, n| stream::streamed::<K, _>(e, d, Pattern(&Line::of(b)), n, way));
     }
 }
 

@@ -20,6 +20,7 @@ mod place;
 mod platform;
 #[cfg(feature = "recorder")]
 pub mod recorder;
+mod stream;
 mod sync;
 mod sysfs;
 mod track;

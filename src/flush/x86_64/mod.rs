@@ -5,6 +5,7 @@ mod avx;
 mod avx512;
 pub mod cpu;
 mod movdir64b;
+mod part;
 #[cfg(not(miri))]
 mod sse2;
 mod summed;
@@ -14,6 +15,7 @@ pub mod writeback;
 pub use avx::Avx;
 pub use avx512::Avx512;
 pub use movdir64b::Movdir64b;
+pub use part::{fetch, is_part, stream_part};
 #[cfg(not(miri))]
 pub use sse2::Sse2;
 pub use summed::stream_summing;

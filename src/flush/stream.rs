@@ -1,0 +1,208 @@
+//! How a range is streamed: whole lines past the cache, and what is left of lines
+//! at either end.
+
+use super::arch::writeback::{LINE, fence};
+use super::arch::{fetch, is_part, stream_part};
+use super::engine::Engine;
+use super::kernel::{Direction, Kernel, Lines, store};
+
+/// Lines streamed between two fences where the CPU wants its write-combining
+/// buffers emptied in order: 768 bytes.
+const FENCED: usize = 12;
+
+/// Whole lines past the cache; partial ones at either end are cached and
+/// flushed. Ordered by the next fence.
+///
+/// # Safety
+/// As [`kernel::cached`](super::kernel::cached).
+#[inline(always)]
+pub unsafe fn streamed<K: Kernel, S: Lines>(
+    engine: Engine,
+    dst: *mut u8,
+    src: S,
+    len: usize,
+    way: Direction,
+) {
+    let head = len.min(dst.addr().wrapping_neg() % LINE);
+    // SAFETY: by contract.
+    unsafe {
+        if head == 0 && len.is_multiple_of(LINE) {
+            lines_of::<K, S>(engine, dst, src, (0, len / LINE), way);
+            K::end();
+        } else {
+            ragged::<K, S>(engine, dst, src, len, way, head);
+        }
+    }
+}
+
+/// As [`streamed`], with a partial line: the first `head` bytes, or the last.
+///
+/// # Safety
+/// As [`kernel::cached`](super::kernel::cached).
+#[inline(never)]
+unsafe fn ragged<K: Kernel, S: Lines>(
+    engine: Engine,
+    dst: *mut u8,
+    src: S,
+    len: usize,
+    way: Direction,
+    head: usize,
+) {
+    let lines = (len - head) / LINE;
+    // SAFETY: by contract; the two bodies write the range once.
+    unsafe {
+        if is_part(len - head - lines * LINE) {
+            streamed_tail::<K, S>(engine, dst, src, len, way, (head, lines));
+        } else {
+            flushed_edges::<K, S>(engine, dst, src, len, way, (head, lines));
+        }
+        K::end();
+    }
+}
+
+/// The edges are stored first, where the source allows that, and flushed last:
+/// their lines are fetched while the others are streamed.
+///
+/// # Safety
+/// As [`ragged`].
+#[inline(always)]
+unsafe fn flushed_edges<K: Kernel, S: Lines>(
+    engine: Engine,
+    dst: *mut u8,
+    src: S,
+    len: usize,
+    way: Direction,
+    (head, lines): (usize, usize),
+) {
+    let tail = head + lines * LINE;
+    let edges = [(0, head), (tail, len - tail)];
+    let (first, last) = match way {
+        Direction::Forward => (edges[0], edges[1]),
+        Direction::Backward => (edges[1], edges[0]),
+    };
+    let apart = src.is_apart(dst, len);
+    // SAFETY: by contract; head, lines and tail make up the range, and what
+    // overlaps is written in the order of `way`.
+    unsafe {
+        store::<K, S>(dst, src, first, way);
+        if apart {
+            store::<K, S>(dst, src, last, way);
+        }
+        lines_of::<K, S>(engine, dst, src, (head, lines), way);
+        if !apart {
+            store::<K, S>(dst, src, last, way);
+        }
+        for (off, len) in edges {
+            if len != 0 {
+                engine.flush(dst.wrapping_add(off), len);
+            }
+        }
+    }
+}
+
+/// Lines that are streamed while one that is streamed in part is fetched.
+const FETCHED: usize = 8;
+
+/// From so many lines on they hide the time that the part of one takes.
+const LONG: usize = 48;
+
+/// The last bytes are streamed, too, as PMDK does it: a flush less. Their
+/// write-combining buffer is never full, and takes long to be written; less, if
+/// the line is in the cache.
+///
+/// # Safety
+/// As [`ragged`]; the last line is a part.
+#[inline(always)]
+unsafe fn streamed_tail<K: Kernel, S: Lines>(
+    engine: Engine,
+    dst: *mut u8,
+    src: S,
+    len: usize,
+    way: Direction,
+    (head, lines): (usize, usize),
+) {
+    let tail = head + lines * LINE;
+    let early = match lines {
+        _ if !src.is_apart(dst, len) => lines,
+        ..LONG => lines.min(FETCHED),
+        _ => 0,
+    };
+    // SAFETY: by contract; head, lines and tail make up the range, and what
+    // overlaps is written in the order of `way`.
+    unsafe {
+        match way {
+            Direction::Forward => {
+                if early > 0 {
+                    fetch(dst.add(tail));
+                }
+                store::<K, S>(dst, src, (0, head), way);
+                lines_of::<K, S>(engine, dst, src, (head, early), way);
+                stream_part(dst.add(tail), src.at(tail), len - tail);
+                lines_of::<K, S>(engine, dst, src, (head + early * LINE, lines - early), way);
+            }
+            Direction::Backward => {
+                stream_part(dst.add(tail), src.at(tail), len - tail);
+                lines_of::<K, S>(engine, dst, src, (head, lines), way);
+                store::<K, S>(dst, src, (0, head), way);
+            }
+        }
+        if head != 0 {
+            engine.flush(dst, head);
+        }
+    }
+}
+
+/// Streams `lines` whole lines from the offset `first` on, in groups.
+///
+/// # Safety
+/// As [`kernel::cached`](super::kernel::cached); a line starts at `first`.
+#[inline(never)]
+unsafe fn lines_of<K: Kernel, S: Lines>(
+    engine: Engine,
+    dst: *mut u8,
+    src: S,
+    (first, lines): (usize, usize),
+    way: Direction,
+) {
+    let fences = engine.fences_streams();
+    // SAFETY: by contract.
+    unsafe {
+        match way {
+            Direction::Forward => grouped::<K, S, false>(dst, src, first, lines, fences),
+            Direction::Backward => grouped::<K, S, true>(dst, src, first, lines, fences),
+        }
+    }
+}
+
+/// # Safety
+/// As [`lines_of`].
+#[inline(always)]
+unsafe fn grouped<K: Kernel, S: Lines, const BACKWARD: bool>(
+    dst: *mut u8,
+    src: S,
+    first: usize,
+    lines: usize,
+    fences: bool,
+) {
+    // The offset of the `nth` piece of `len` lines.
+    let offset = |nth: usize, len: usize| first + LINE * if BACKWARD { lines - nth - len } else { nth };
+    let (mut nth, mut unfenced) = (0, 0);
+    // SAFETY: by contract; the lines are of the range.
+    unsafe {
+        while lines - nth >= K::GROUP {
+            let off = offset(nth, K::GROUP);
+            src.stream_group::<K>(dst.add(off), off);
+            nth += K::GROUP;
+            unfenced += K::GROUP;
+            if fences && unfenced >= FENCED {
+                // Orders nothing that anyone relies on; see FENCED.
+                fence();
+                unfenced = 0;
+            }
+        }
+        for nth in nth..lines {
+            let off = offset(nth, 1);
+            src.stream64::<K>(dst.add(off), off);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Allocation classes: which unit size serves which request (format section
 //! 5). A policy of the process; media knows only the runs that it made.
 
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 
 use super::layout::{CHUNK, FLEX_BITMAP, HeaderType, RunGeometry};
@@ -37,10 +38,12 @@ pub enum AddError {
 pub struct Classes {
     /// Set once each, the default ones first.
     classes: Vec<OnceLock<Class>>,
+    /// Behind the highest id that is in use.
+    end: AtomicU8,
     /// Held while a class is added.
     adding: Mutex<()>,
     /// Class of requests of `16 * i` bytes; `NO_CLASS` where undecided.
-    by_size: Vec<std::sync::atomic::AtomicU8>,
+    by_size: Vec<AtomicU8>,
 }
 
 impl Classes {
@@ -48,12 +51,12 @@ impl Classes {
     pub fn new() -> Option<Classes> {
         let mut by_size = Vec::new();
         by_size.try_reserve_exact(BUCKETS).ok()?;
-        by_size.extend((0..BUCKETS).map(|_| std::sync::atomic::AtomicU8::new(NO_CLASS)));
+        by_size.extend((0..BUCKETS).map(|_| AtomicU8::new(NO_CLASS)));
         let mut classes = Vec::new();
         classes.try_reserve_exact(MAX_CLASSES).ok()?;
         classes.extend((0..MAX_CLASSES).map(|_| OnceLock::new()));
-        generate(&classes);
-        Some(Classes { classes, adding: Mutex::new(()), by_size })
+        let end = AtomicU8::new(generate(&classes));
+        Some(Classes { classes, end, adding: Mutex::new(()), by_size })
     }
 
     #[inline]
@@ -81,6 +84,7 @@ impl Classes {
             return Err(AddError::Same);
         }
         self.classes.get(id as usize).ok_or(AddError::NoId)?.get_or_init(|| Class { run });
+        self.end.fetch_max(id + 1, Relaxed);
         Ok(id)
     }
 
@@ -92,51 +96,56 @@ impl Classes {
         }
         let bucket = size.div_ceil(GRANULARITY);
         let cached = &self.by_size[bucket as usize];
-        match cached.load(std::sync::atomic::Ordering::Relaxed) {
+        match cached.load(Relaxed) {
             NO_CLASS => {
                 let id = self.choose(bucket);
-                cached.store(id, std::sync::atomic::Ordering::Relaxed);
+                cached.store(id, Relaxed);
                 id
             }
             id => id,
         }
     }
 
-    /// The class that wastes least, counting what a run cannot use (5.4).
+    /// The class that wastes least, counting what a run cannot use (5.4); of
+    /// several, the one with the highest id, and whole chunks last.
     fn choose(&self, bucket: u64) -> u8 {
         if bucket * GRANULARITY <= 112 {
             return 1;
         }
+        let size = bucket * GRANULARITY;
         let (mut best, mut least) = (HUGE, u64::MAX);
-        for id in (0..MAX_CLASSES as u8).rev() {
-            let (unit, header, run) = match self.get(id) {
-                _ if id == HUGE => (CHUNK, HeaderType::Compact, None),
-                Some(c) if c.run.header() != HeaderType::None => (c.run.unit, c.run.header(), Some(c.run)),
-                _ => continue,
-            };
-            let need = bucket * GRANULARITY + header.size();
-            let units = need.div_ceil(unit);
-            if run.is_some() && units > MAX_DEFAULT_UNITS {
-                continue;
-            }
-            let mut waste = units * unit - need;
-            if waste == 0 {
-                return id;
-            }
-            if let Some(run) = run {
-                let n = run.units as u64;
-                waste += (n % units) * unit / n;
-            }
-            if waste < least {
+        for id in (1..self.end.load(Relaxed)).rev() {
+            if let Some(waste) = self.get(id).and_then(|c| c.waste(size, least)) {
                 (best, least) = (id, waste);
             }
         }
-        best
+        let chunks = (size + HeaderType::Compact.size()).wrapping_neg() % CHUNK;
+        if chunks < least { HUGE } else { best }
     }
 }
 
-/// The derivation of the default table (5.3).
-fn generate(classes: &[OnceLock<Class>]) {
+impl Class {
+    /// What an object of `size` bytes wastes, if the class may serve it and that
+    /// is less than `least`.
+    fn waste(&self, size: u64, least: u64) -> Option<u64> {
+        let (unit, n) = (self.run.unit, self.run.units as u64);
+        let need = size + self.run.header().size();
+        if self.run.header() == HeaderType::None || need > MAX_DEFAULT_UNITS * unit {
+            return None;
+        }
+        if unit >= need {
+            return Some(unit - need).filter(|&waste| waste < least);
+        }
+        let units = need.div_ceil(unit);
+        let waste = units * unit - need;
+        // Objects that fit exactly are served whatever is left of the run.
+        let rest = if waste == 0 || waste >= least { 0 } else { (n % units) * unit / n };
+        Some(waste + rest).filter(|&waste| waste < least)
+    }
+}
+
+/// The derivation of the default table (5.3); behind its last id.
+fn generate(classes: &[OnceLock<Class>]) -> u8 {
     const LIMITS: [u64; 9] = [128, 1024, 2048, 4096, 8192, 16384, 32768, 131_072, 393_216];
     let mut count = 1;
     let mut push = |unit, chunks| {
@@ -162,6 +171,7 @@ fn generate(classes: &[OnceLock<Class>]) {
             }
         }
     }
+    count as u8
 }
 
 /// The class that `add(n)` of 5.3 would add, unless one serves already.

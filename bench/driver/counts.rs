@@ -6,8 +6,22 @@ use std::path::Path;
 use crate::run::{self, Scratch};
 use crate::{Result, top};
 
-const SCENARIOS: [&str; 6] =
-    ["tx_empty", "tx_add/8", "tx_add_many/16", "tx_alloc_free/64", "alloc_free/64", "list_insert_remove"];
+/// Groups of the program, and their scenarios.
+const SCENARIOS: [(&str, &[&str]); 2] = [
+    (
+        "objects",
+        &[
+            "tx_empty",
+            "tx_add/8",
+            "tx_add_many/16",
+            "tx_alloc_free/64",
+            "alloc_free/64",
+            "reserve_publish8/64",
+            "list_insert_remove",
+        ],
+    ),
+    ("copies", &["pmem_memcpy_odd/1032", "pmem_memcpy_odd/4104"]),
+];
 const COUNTS: [&str; 4] = ["flushes", "fences", "streamed", "instructions"];
 
 /// Instructions may differ by this share: compilers and C libraries do.
@@ -44,18 +58,21 @@ fn measure() -> Result<Vec<Line>> {
             println!("counts: this CPU lacks {}: {variant} is left as it is", needs.join(" or "));
             continue;
         }
-        let mut args = vec!["bench".to_owned(), "-c".into(), scratch.file("pool")];
-        args.extend(SCENARIOS.map(String::from));
         let env: Vec<_> = env.iter().copied().chain([("PMEM_IS_PMEM_FORCE", "1")]).collect();
-        let rows = run::program(&args, &run::libraries()[1], &env)?;
-        for scenario in SCENARIOS {
-            let value = |what| {
-                let name = format!("{scenario} {what}");
-                let row = rows.iter().find(|(n, ..)| *n == name);
-                row.map(|r| r.1).ok_or_else(|| format!("bench counted no {name}"))
-            };
-            let values = COUNTS.into_iter().map(value).collect::<Result<Vec<f64>>>()?;
-            lines.push((variant.to_owned(), scenario.to_owned(), values));
+        for (group, scenarios) in SCENARIOS {
+            let pool = scratch.file("pool");
+            let args = [&["bench", "-c", "-g", group, &pool], scenarios].concat();
+            let args: Vec<_> = args.into_iter().map(String::from).collect();
+            let rows = run::program(&args, &run::libraries()[1], &env)?;
+            for &scenario in scenarios {
+                let value = |what| {
+                    let name = format!("{scenario} {what}");
+                    let row = rows.iter().find(|(n, ..)| *n == name);
+                    row.map(|r| r.1).ok_or_else(|| format!("bench counted no {name}"))
+                };
+                let values = COUNTS.into_iter().map(value).collect::<Result<Vec<f64>>>()?;
+                lines.push((variant.to_owned(), scenario.to_owned(), values));
+            }
         }
     }
     Ok(lines)
@@ -121,7 +138,7 @@ pub fn update() -> Result<()> {
     lines.extend(old.into_iter().filter(|(v, ..)| VARIANTS.iter().any(|(name, ..)| name == v)));
     let mut text = format!("# make bench-counts. Per operation: variant, scenario, {}\n", COUNTS.join(", "));
     for (variant, ..) in VARIANTS {
-        for scenario in SCENARIOS {
+        for &scenario in SCENARIOS.iter().flat_map(|(_, scenarios)| *scenarios) {
             if let Some((.., values)) = lines.iter().find(|(v, s, _)| v == variant && s == scenario) {
                 let values: Vec<_> = values.iter().map(f64::to_string).collect();
                 let _ = writeln!(text, "{variant}\t{scenario}\t{}", values.join("\t"));

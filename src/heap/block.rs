@@ -112,8 +112,11 @@ impl Heap {
     /// from before they could become allocated; see [`super::map`].)
     #[inline]
     pub fn has_header(&self, b: &Block, type_num: u64, flags: u16) -> bool {
-        let wanted = ObjectHeader { size: b.size, flags, type_num };
-        b.headed && (self.header_of(b) == wanted || defect!(HeaderNotCompared))
+        // SAFETY: `at` checked the range.
+        let there = || unsafe { self.region.at(b.start, 16).cast::<[u64; 2]>().read_unaligned() };
+        b.headed
+            && b.header == HeaderType::Compact
+            && (there() == compact_words(b.size, flags, type_num) || defect!(HeaderNotCompared))
     }
 
     /// Writes the object header of a reserved block; not flushed.
@@ -123,21 +126,20 @@ impl Heap {
             return;
         }
         b.headed = false;
-        // SAFETY: `at` checked the word; the block is the caller's own. Units of
+        let p = self.region.at(b.start, b.header.size());
+        // SAFETY: `at` checked the range; the block is the caller's own. Units of
         // a custom class need not be multiples of 8 bytes.
-        let store = |off, value| unsafe { self.region.at(off, 8).cast::<u64>().write_unaligned(value) };
-        match b.header {
-            HeaderType::Compact => {
-                let [size, extra] = compact_words(b.size, flags, type_num);
-                store(b.start, size);
-                store(b.start + 8, extra);
+        unsafe {
+            match b.header {
+                HeaderType::Compact => {
+                    p.cast::<[u64; 2]>().write_unaligned(compact_words(b.size, flags, type_num));
+                }
+                HeaderType::Legacy => {
+                    p.add(8).cast::<u64>().write_unaligned(b.size);
+                    p.add(48).cast::<[u64; 2]>().write_unaligned([(flags as u64) << 48, type_num]);
+                }
+                HeaderType::None => {}
             }
-            HeaderType::Legacy => {
-                store(b.start + 8, b.size);
-                store(b.start + 48, (flags as u64) << 48);
-                store(b.start + 56, type_num);
-            }
-            HeaderType::None => {}
         }
     }
 

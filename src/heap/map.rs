@@ -37,7 +37,7 @@ pub struct RunMap {
 
 /// What is known of the units of one word of the bitmap, by its bits.
 #[derive(Debug, Default)]
-struct Word {
+pub struct Word {
     free: AtomicU64,
     /// Given back since; written under the slot's lock.
     returned: AtomicU64,
@@ -200,45 +200,17 @@ impl RunMap {
         })
     }
 
-    /// Notes at which units that come back there are object headers. What lies
-    /// inside of an object is the program's: no header, however much it looks
-    /// like one. The slot's lock is held.
+    /// What is known of the units that come back.
     #[inline]
-    pub fn note_headers(&self, r: &Returned) {
-        if let Some(w) = self.word(r) {
-            let bits = if defect!(HeaderInside) { r.bits & r.bits.wrapping_neg() } else { r.bits };
-            w.headed.store(w.headed.load(Relaxed) & !bits | r.headed, Relaxed);
-        }
+    pub fn word(&self, r: &Returned) -> Option<&Word> {
+        self.words.get((r.word.wrapping_sub(self.bitmap) / 8) as usize)
     }
 
     /// Units given back, to be merged. The slot's lock is held.
     #[inline]
-    pub fn give_back(&self, r: &Returned) {
-        if let Some(w) = self.word(r) {
-            w.returned.store(w.returned.load(Relaxed) | r.bits, Relaxed);
-            self.any_returned.store(true, Relaxed);
-        }
-    }
-
-    /// Whether units that come back begin a wide gap; without the locks of
-    /// [`RunMap::put`] that is a guess.
-    #[inline]
-    pub fn begin_wide_gap(&self, r: &Returned) -> bool {
-        self.word(r).is_some_and(|w| begin_wide_gap(r.bits, w.free.load(Relaxed)))
-    }
-
-    /// Makes units available that begin a wide gap, at once; false if they do
-    /// not. Both locks are held.
-    #[inline]
-    pub fn put(&self, r: &Returned) -> bool {
-        // The gap is still one of as many that are wide.
-        let found = self.word(r).filter(|w| begin_wide_gap(r.bits, w.free.load(Relaxed)));
-        found.inspect(|w| w.free.store(w.free.load(Relaxed) | r.bits, Relaxed)).is_some()
-    }
-
-    #[inline]
-    fn word(&self, r: &Returned) -> Option<&Word> {
-        self.words.get((r.word.wrapping_sub(self.bitmap) / 8) as usize)
+    pub fn give_back(&self, w: &Word, bits: u64) {
+        w.returned.store(w.returned.load(Relaxed) | bits, Relaxed);
+        self.any_returned.store(true, Relaxed);
     }
 
     /// Makes returned units available; both locks are held, or the slot's if
@@ -280,6 +252,34 @@ impl RunMap {
 }
 
 impl Word {
+    /// Notes at which units that come back there are object headers. What lies
+    /// inside of an object is the program's: no header, however much it looks
+    /// like one. The slot's lock is held.
+    #[inline]
+    pub fn note_headers(&self, r: &Returned) {
+        let bits = if defect!(HeaderInside) { r.bits & r.bits.wrapping_neg() } else { r.bits };
+        self.headed.store(self.headed.load(Relaxed) & !bits | r.headed, Relaxed);
+    }
+
+    /// Whether units begin a wide gap that they are not part of yet; without the
+    /// locks of [`Word::put`] that is a guess.
+    #[inline]
+    pub fn begin_wide_gap(&self, bits: u64) -> bool {
+        begin_wide_gap(bits, self.free.load(Relaxed))
+    }
+
+    /// Makes units available that begin a wide gap, at once; false if they do
+    /// not. Both locks are held.
+    #[inline]
+    pub fn put(&self, bits: u64) -> bool {
+        let begin = self.begin_wide_gap(bits);
+        if begin {
+            // The gap is still one of as many that are wide.
+            self.free.store(self.free.load(Relaxed) | bits, Relaxed);
+        }
+        begin
+    }
+
     fn all(&self) -> u64 {
         self.free.load(Relaxed) | self.returned.load(Relaxed)
     }
@@ -393,10 +393,7 @@ mod tests {
             }
             if rng.is_multiple_of(2) && !held.is_empty() {
                 let (word, bit, count) = held.swap_remove((rng >> 16) as usize % held.len());
-                let r = returned(word, bit, count);
-                if !(rng.is_multiple_of(4) && map.put(&r)) {
-                    map.give_back(&r);
-                }
+                give_back(map, word, mask(bit, count), rng.is_multiple_of(4));
             }
             if found.is_none() || rng % 64 == 1 {
                 map.merge();
@@ -411,10 +408,9 @@ mod tests {
         let map = Shared::new().map;
         let take = |units| map.take_block(units).map(|b| (b.start / b.size, b.headed));
         let back = |bit, count, allocated| {
-            let r = returned(0, bit, count);
-            let r = Returned { headed: if allocated { r.headed } else { 0 }, ..r };
-            map.note_headers(&r);
-            assert!(map.put(&r), "a row before the wide gap");
+            let (w, headed) = (&map.words[0], if allocated { 1u64 << bit } else { 0 });
+            w.note_headers(&Returned { word: 0, bits: mask(bit, count), headed });
+            assert!(w.put(mask(bit, count)), "a row before the wide gap");
         };
         assert_eq!([1, 1].map(take), [Some((0, false)), Some((1, false))]);
         back(1, 1, true);
@@ -427,15 +423,19 @@ mod tests {
         assert_eq!([2].map(take), [Some((0, true))]);
         back(0, 2, true);
         assert_eq!([1, 1].map(take), [Some((0, true)), Some((1, false))]);
-        map.note_headers(&returned(0, 1, 1));
-        map.give_back(&returned(0, 1, 1));
+        let r = Returned { word: 0, bits: 2, headed: 2 };
+        map.words[0].note_headers(&r);
+        map.give_back(&map.words[0], r.bits);
         assert_eq!(take(1), Some((2, false)), "not merged yet");
         map.merge();
         assert_eq!(take(1), Some((1, true)));
     }
 
-    fn returned(word: u32, bit: u32, count: u32) -> Returned {
-        Returned { word: 8 * word as u64, bits: mask(bit, count), headed: 1 << bit }
+    fn give_back(map: &RunMap, word: u32, bits: u64, locked: bool) {
+        let w = &map.words[word as usize];
+        if !(locked && w.put(bits)) {
+            map.give_back(w, bits);
+        }
     }
 
     /// A map whose two locks are those of an arena and of a slot.
@@ -479,12 +479,9 @@ mod tests {
         }
 
         fn give_back(&self, unit: u32, count: u32) {
-            let r = returned(unit / 64, unit % 64, count);
             self.slot.with(|| {
                 let locked = self.arena.try_lock();
-                if !(locked && self.map.put(&r)) {
-                    self.map.give_back(&r);
-                }
+                give_back(&self.map, unit / 64, mask(unit % 64, count), locked);
                 if locked {
                     self.arena.unlock();
                 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::block::Block;
 use super::layout::{ChunkHeader, FREE, HeaderType, USED};
-use super::map::{Returned, RunMap};
+use super::map::{Returned, RunMap, Word};
 use super::operation::Operation;
 use super::zone::{Slot, SlotState};
 use super::{Error, Heap, Request};
@@ -258,10 +258,12 @@ impl Heap {
     /// Units of a run become available. The slot's lock is held.
     #[inline]
     pub(super) fn give_back_units(&self, slot: &Slot, run: (u32, u32), r: Returned) {
-        if let Some(map) = slot.map() {
-            map.note_headers(&r);
-            if !self.put_units(slot, map, &r) {
-                map.give_back(&r);
+        if let Some(map) = slot.map()
+            && let Some(w) = map.word(&r)
+        {
+            w.note_headers(&r);
+            if !self.put_units(slot, map, w, r.bits) {
+                map.give_back(w, r.bits);
             }
         }
         self.note_room(slot, run);
@@ -271,13 +273,13 @@ impl Heap {
     /// object takes their place, and the header and the cache lines that are
     /// there. The arena's lock comes before the slot's, and is only tried.
     #[inline]
-    fn put_units(&self, slot: &Slot, map: &RunMap, r: &Returned) -> bool {
-        if slot.state() != SlotState::Active || !map.begin_wide_gap(r) {
+    fn put_units(&self, slot: &Slot, map: &RunMap, w: &Word, bits: u64) -> bool {
+        if slot.state() != SlotState::Active || !w.begin_wide_gap(bits) {
             return false;
         }
         let a = &self.arenas[map.arena.load(Relaxed) as usize];
         a.lock.try_lock() && {
-            let put = std::ptr::eq(a.active(slot.class()), map) && map.put(r);
+            let put = std::ptr::eq(a.active(slot.class()), map) && w.put(bits);
             a.lock.unlock();
             put
         }

@@ -156,7 +156,7 @@ unsafe fn streamed_tail<K: Kernel, S: Lines>(
 ///
 /// # Safety
 /// As [`kernel::cached`](super::kernel::cached); a line starts at `first`.
-#[inline(never)]
+#[inline(always)]
 unsafe fn lines_of<K: Kernel, S: Lines>(
     engine: Engine,
     dst: *mut u8,

@@ -190,6 +190,16 @@ impl Region {
         unsafe { self.domain.fill(self.at(off, len), byte, len as usize, MemFlags::empty()) }
     }
 
+    /// Zeroes whole lines at `off`, the start of a line, past the cache. Flushed,
+    /// not drained.
+    #[inline]
+    #[cfg_attr(feature = "recorder", track_caller)]
+    pub fn zero_lines(&self, off: u64, len: u64) {
+        assert!(off.is_multiple_of(64) && len.is_multiple_of(64), "whole lines");
+        // SAFETY: `at` checked the destination.
+        unsafe { self.domain.fill(self.at(off, len), 0, len as usize, MemFlags::WC) }
+    }
+
     /// The bytes at a validated range.
     ///
     /// # Safety

@@ -11,8 +11,6 @@ const ZERO_AHEAD: u64 = 2048;
 /// From this size on an entry costs more than a fence: only the line behind
 /// it is zeroed.
 const LONG_ENTRY: u64 = 512;
-/// Less is streamed line by line: as a fill it would be cached, and flushed.
-const SHORT_FILL: u64 = 256;
 /// Words of the buffer through which an entry is built; a multiple of a line.
 const STAGE: usize = 64;
 
@@ -48,7 +46,7 @@ impl Part {
         }
         if end < self.zero.0 && self.zero.1 == self.capacity {
             // Another transaction starts over: this is beyond what it needs first.
-            self.clean = self.zero.0.min(self.capacity);
+            self.clean = self.zero.0;
         }
         let wanted = if end < self.clean { self.capacity.min(end + ahead) } else { end };
         let (mut to, mut reach) = (wanted, wanted);
@@ -287,16 +285,10 @@ impl Undo {
         defect!(SeedSpilledUndo, return false);
         let part = &mut self.parts[i];
         let stale = part.stale_behind(end, ahead);
-        match stale.end - stale.start {
-            0 => return false,
-            len if len < SHORT_FILL => {
-                for at in stale.step_by(64) {
-                    region.stream_line(part.data + at, &[0; 8]);
-                }
-            }
-            len => region.fill(part.data + end, 0, len),
+        if !stale.is_empty() {
+            region.zero_lines(part.data + stale.start, stale.end - stale.start);
         }
-        true
+        !stale.is_empty()
     }
 
     /// The transaction's snapshots were invalidated on media by the next

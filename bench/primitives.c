@@ -91,6 +91,40 @@ pmem_copy_odd(struct worker *w)
 		pmem_memcpy_persist(place(w, i) + 24, source, w->arg);
 }
 
+/* Four lines, and any part of one before and behind. */
+static void
+each_end(struct worker *w, void *(*store)(void *, size_t))
+{
+	for (size_t i = 0; i < w->ops; i++)
+		for (size_t head = 0; head < 64; head++)
+			for (size_t tail = 0; tail < 64; tail++)
+				store(w->area->buffer + 64 - head, head + w->arg + tail);
+}
+
+static void *
+copy_persist(void *to, size_t len)
+{
+	return pmem_memcpy_persist(to, source, len);
+}
+
+static void *
+set_persist(void *to, size_t len)
+{
+	return pmem_memset_persist(to, 1, len);
+}
+
+static void
+pmem_copy_ends(struct worker *w)
+{
+	each_end(w, copy_persist);
+}
+
+static void
+pmem_set_ends(struct worker *w)
+{
+	each_end(w, set_persist);
+}
+
 /* Overlapping, backward. */
 static void
 pmem_move(struct worker *w)
@@ -133,6 +167,8 @@ const struct scenario copies[] = {
 	{"pmem_memcpy_odd/1032", pmem_copy_odd, 1032, 100000, 16, 0},
 	{"pmem_memcpy_odd/4000", pmem_copy_odd, 4000, 50000, 0, 0},
 	{"pmem_memcpy_odd/4104", pmem_copy_odd, 4104, 50000, 16, 0},
+	{"pmem_memcpy_ends/256", pmem_copy_ends, 256, 30, 1, 0},
+	{"pmem_memset_ends/256", pmem_set_ends, 256, 30, 1, 0},
 	{"pmem_memmove/64", pmem_move, 64, 300000, 64, 0},
 	{"pmem_memmove/4096", pmem_move, 4096, 50000, 16, 0},
 	{"pmem_memmove/64k", pmem_move, 64 << 10, 5000, 0, 0},

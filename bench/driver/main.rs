@@ -66,7 +66,7 @@ fn report(args: &[String]) -> Result<()> {
     for suite in suites::ALL.iter().filter(|s| names.is_empty() || names.contains(&s.name)) {
         let rows = run::suite(suite, rounds)?;
         let text = match suite.kind {
-            suites::Kind::Counts => table::counts(&rows),
+            suites::Kind::Counts => table::counts(&rows, suite.mean_of),
             suites::Kind::Machine => table::machine(&rows),
             suites::Kind::Ratios => table::ratios(&rows, suite.mean_of),
         };

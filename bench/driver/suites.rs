@@ -64,6 +64,7 @@ pub const ALL: &[Suite] = &[
             memory(&["bench", "-c", "@"]),
             memory(&["bench", "-c", "-g", "maps", "@"]),
             memory(&["bench", "-c", "-g", "primitives", "@"]),
+            memory(&["bench", "-c", "-g", "copies", "@"]),
         ],
         mean_of: OBJECTS,
     },

@@ -98,7 +98,7 @@ each_end(struct worker *w, void *(*store)(void *, size_t))
 	for (size_t i = 0; i < w->ops; i++)
 		for (size_t head = 0; head < 64; head++)
 			for (size_t tail = 0; tail < 64; tail++)
-				store(w->area->buffer + 64 - head, head + w->arg + tail);
+				store(w->area->buffer + 128 - head, head + w->arg + tail);
 }
 
 static void *
@@ -111,6 +111,20 @@ static void *
 set_persist(void *to, size_t len)
 {
 	return pmem_memset_persist(to, 1, len);
+}
+
+/* Overlapping, backward and forward. */
+static void *
+move_persist(void *to, size_t len)
+{
+	pmem_memmove_persist(to, (char *)to - 64, len);
+	return pmem_memmove_persist(to, (char *)to + 64, len);
+}
+
+static void
+pmem_move_ends(struct worker *w)
+{
+	each_end(w, move_persist);
 }
 
 static void
@@ -168,6 +182,7 @@ const struct scenario copies[] = {
 	{"pmem_memcpy_odd/4000", pmem_copy_odd, 4000, 50000, 0, 0},
 	{"pmem_memcpy_odd/4104", pmem_copy_odd, 4104, 50000, 16, 0},
 	{"pmem_memcpy_ends/256", pmem_copy_ends, 256, 30, 1, 0},
+	{"pmem_memmove_ends/256", pmem_move_ends, 256, 30, 1, 0},
 	{"pmem_memset_ends/256", pmem_set_ends, 256, 30, 1, 0},
 	{"pmem_memmove/64", pmem_move, 64, 300000, 64, 0},
 	{"pmem_memmove/4096", pmem_move, 4096, 50000, 16, 0},

@@ -20,7 +20,10 @@ const SCENARIOS: [(&str, &[&str]); 2] = [
             "list_insert_remove",
         ],
     ),
-    ("copies", &["pmem_memcpy_odd/1032", "pmem_memcpy_odd/4104", "pmem_memcpy_ends/256"]),
+    (
+        "copies",
+        &["pmem_memcpy_odd/1032", "pmem_memcpy_odd/4104", "pmem_memcpy_ends/256", "pmem_memmove_ends/256"],
+    ),
 ];
 const COUNTS: [&str; 4] = ["flushes", "fences", "streamed", "instructions"];
 

@@ -49,12 +49,19 @@ unsafe fn ragged<K: Kernel, S: Lines>(
     head: usize,
 ) {
     let lines = (len - head) / LINE;
-    // SAFETY: by contract; the two bodies write the range once.
+    let tail = head + lines * LINE;
+    let edges = match way {
+        Direction::Forward => [(0, head), (tail, len - tail)],
+        Direction::Backward => [(tail, len - tail), (0, head)],
+    };
+    let apart = src.is_apart(dst, len);
+    // SAFETY: by contract; edges and lines make up the range, and what overlaps is
+    // written in the order of `way`.
     unsafe {
-        if is_part(len - head - lines * LINE) {
-            streamed_tail::<K, S>(engine, dst, src, len, way, (head, lines));
+        if is_part(edges[1].1) {
+            streamed_edge::<K, S>(engine, dst, src, edges, (head, lines), way, apart);
         } else {
-            flushed_edges::<K, S>(engine, dst, src, len, way, (head, lines));
+            flushed_edges::<K, S>(engine, dst, src, edges, (head, lines), way, apart);
         }
         K::end();
     }
@@ -70,27 +77,20 @@ unsafe fn flushed_edges<K: Kernel, S: Lines>(
     engine: Engine,
     dst: *mut u8,
     src: S,
-    len: usize,
+    edges: [(usize, usize); 2],
+    lines: (usize, usize),
     way: Direction,
-    (head, lines): (usize, usize),
+    apart: bool,
 ) {
-    let tail = head + lines * LINE;
-    let edges = [(0, head), (tail, len - tail)];
-    let (first, last) = match way {
-        Direction::Forward => (edges[0], edges[1]),
-        Direction::Backward => (edges[1], edges[0]),
-    };
-    let apart = src.is_apart(dst, len);
-    // SAFETY: by contract; head, lines and tail make up the range, and what
-    // overlaps is written in the order of `way`.
+    // SAFETY: by contract.
     unsafe {
-        store::<K, S>(dst, src, first, way);
+        store::<K, S>(dst, src, edges[0], way);
         if apart {
-            store::<K, S>(dst, src, last, way);
+            store::<K, S>(dst, src, edges[1], way);
         }
-        lines_of::<K, S>(engine, dst, src, (head, lines), way);
+        lines_of::<K, S>(engine, dst, src, lines, way);
         if !apart {
-            store::<K, S>(dst, src, last, way);
+            store::<K, S>(dst, src, edges[1], way);
         }
         for (off, len) in edges {
             if len != 0 {
@@ -106,48 +106,39 @@ const FETCHED: usize = 8;
 /// From so many lines on they hide the time that the part of one takes.
 const LONG: usize = 48;
 
-/// The last bytes are streamed, too, as PMDK does it: a flush less. Their
+/// The last edge, a part, is streamed, too, as PMDK does it: a flush less. Its
 /// write-combining buffer is never full, and takes long to be written; less, if
 /// the line is in the cache.
 ///
 /// # Safety
-/// As [`ragged`]; the last line is a part.
+/// As [`ragged`].
 #[inline(always)]
-unsafe fn streamed_tail<K: Kernel, S: Lines>(
+unsafe fn streamed_edge<K: Kernel, S: Lines>(
     engine: Engine,
     dst: *mut u8,
     src: S,
-    len: usize,
+    [(start, len), (off, part)]: [(usize, usize); 2],
+    (first, lines): (usize, usize),
     way: Direction,
-    (head, lines): (usize, usize),
+    apart: bool,
 ) {
-    let tail = head + lines * LINE;
+    // A move backward is one of ranges that overlap.
     let early = match lines {
-        _ if !src.is_apart(dst, len) => lines,
+        _ if !apart => lines,
         ..LONG => lines.min(FETCHED),
         _ => 0,
     };
-    // SAFETY: by contract; head, lines and tail make up the range, and what
-    // overlaps is written in the order of `way`.
+    // SAFETY: by contract.
     unsafe {
-        match way {
-            Direction::Forward => {
-                if early > 0 {
-                    fetch(dst.add(tail));
-                }
-                store::<K, S>(dst, src, (0, head), way);
-                lines_of::<K, S>(engine, dst, src, (head, early), way);
-                stream_part(dst.add(tail), src.at(tail), len - tail);
-                lines_of::<K, S>(engine, dst, src, (head + early * LINE, lines - early), way);
-            }
-            Direction::Backward => {
-                stream_part(dst.add(tail), src.at(tail), len - tail);
-                lines_of::<K, S>(engine, dst, src, (head, lines), way);
-                store::<K, S>(dst, src, (0, head), way);
-            }
+        if early > 0 {
+            fetch(dst.add(off));
         }
-        if head != 0 {
-            engine.flush(dst, head);
+        store::<K, S>(dst, src, (start, len), way);
+        lines_of::<K, S>(engine, dst, src, (first, early), way);
+        stream_part(dst.add(off), src.at(off), part);
+        lines_of::<K, S>(engine, dst, src, (first + early * LINE, lines - early), way);
+        if len != 0 {
+            engine.flush(dst.wrapping_add(start), len);
         }
     }
 }

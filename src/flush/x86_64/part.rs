@@ -3,8 +3,8 @@
 use std::arch::asm;
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-/// Whether so many bytes at the start of a line are streamed. More of them, or
-/// bytes between, would take several stores of different sizes.
+/// Whether so many bytes at one end of a line are streamed. Other numbers would
+/// take stores of several sizes.
 #[inline(always)]
 pub const fn is_part(len: usize) -> bool {
     matches!(len, 4 | 8 | 16 | 32)
@@ -14,7 +14,8 @@ pub const fn is_part(len: usize) -> bool {
 /// writes; words are stored whole.
 ///
 /// # Safety
-/// `dst` starts a line and is writable, `src` readable, for `len` bytes, a part.
+/// `dst` is aligned to words, or to 4 bytes for that many, and writable, `src`
+/// readable, for `len` bytes, a part.
 #[inline(always)]
 pub unsafe fn stream_part(dst: *mut u8, src: *const u8, len: usize) {
     debug_assert!(is_part(len));

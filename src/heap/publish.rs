@@ -153,15 +153,16 @@ impl Heap {
     /// word, as is likely for objects that were reserved together.
     #[inline]
     fn add_units(&self, units: &mut Vec<Units>, b: &Block, free: bool) {
+        let headed = if free { b.first_unit() } else { 0 };
         match units.last_mut() {
-            Some(last) if last.word == b.word && last.free == free => {
+            Some(last) if last.word == b.word && last.are_freed() == free => {
                 last.bits |= b.bits;
-                last.headed |= b.first_unit();
+                last.headed |= headed;
             }
             _ => {
                 let run = self.run_slot(b).map_or(0, |slot| std::ptr::from_ref(slot) as usize);
                 let &Block { word, bits, zone, chunk, .. } = b;
-                units.push(Units { run, word, bits, headed: b.first_unit(), zone, chunk, free });
+                units.push(Units { run, word, bits, headed, zone, chunk });
             }
         }
     }
@@ -177,14 +178,14 @@ impl Heap {
             }
         }
         for u in &*units {
-            let (op, value) = if u.free { (Op::And, !u.bits) } else { (Op::Or, u.bits) };
+            let (op, value) = if u.are_freed() { (Op::And, !u.bits) } else { (Op::Or, u.bits) };
             redo.add(op, u.word, value);
         }
         defect!(SeedStatistics, self.region.persist_word(crate::pool::descriptor::CURR_ALLOCATED, 64));
         redo.process(&self.region);
         for run in units.chunk_by(|a, b| a.run == b.run) {
             if let Some(slot) = slot_of(&run[0]) {
-                for u in run.iter().filter(|u| u.free) {
+                for u in run.iter().filter(|u| u.are_freed()) {
                     let returned = Returned { word: u.word, bits: u.bits, headed: u.headed };
                     self.give_back_units(slot, (u.zone, u.chunk), returned);
                 }

@@ -26,11 +26,17 @@ pub struct Units {
     pub run: usize,
     pub word: u64,
     pub bits: u64,
-    /// The bits at which objects start.
+    /// Of units that become free, the bits at which objects start; 0 for units
+    /// that become allocated.
     pub headed: u64,
     pub zone: u32,
     pub chunk: u32,
-    pub free: bool,
+}
+
+impl Units {
+    pub fn are_freed(&self) -> bool {
+        self.headed != 0
+    }
 }
 
 /// The volatile side of one lane's logs.

@@ -85,7 +85,8 @@ fn separate(run: Run) {
         assert!(t[dst + len..hi] == canvas[dst + len..hi], "behind: dst {dst} src {src} len {len}");
         t[dst..dst + len].copy_from_slice(&canvas[dst..dst + len]);
     };
-    for len in (0..=1024).step_by(STEP) {
+    // From 48 lines on a part of a line is streamed first of all.
+    for len in (0..=1024).chain(3040..3200).step_by(STEP) {
         for align in (0..64).step_by(STEP) {
             let way = if align % 2 == 0 { Direction::Forward } else { Direction::Backward };
             for src in [0, SIZE - len, 64 + align, 100 + (align * 7 + len) % 64] {

@@ -11,7 +11,7 @@ use super::kernel::{Direction, Kernel, Lines, store};
 const FENCED: usize = 12;
 
 /// Whole lines past the cache; partial ones at either end are cached and
-/// flushed. Ordered by the next fence.
+/// flushed, but for a last one that is streamed, too. Ordered by the next fence.
 ///
 /// # Safety
 /// As [`kernel::cached`](super::kernel::cached).
@@ -55,10 +55,12 @@ unsafe fn ragged<K: Kernel, S: Lines>(
         Direction::Backward => [(tail, len - tail), (0, head)],
     };
     let apart = src.is_apart(dst, len);
+    // A head within a line may start anywhere, and its words with it.
+    let within = tail == len && !dst.addr().wrapping_add(head).is_multiple_of(LINE);
     // SAFETY: by contract; edges and lines make up the range, and what overlaps is
     // written in the order of `way`.
     unsafe {
-        if is_part(edges[1].1) {
+        if is_part(edges[1].1) && !within {
             streamed_edge::<K, S>(engine, dst, src, edges, (head, lines), way, apart);
         } else {
             flushed_edges::<K, S>(engine, dst, src, edges, (head, lines), way, apart);

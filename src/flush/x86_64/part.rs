@@ -18,7 +18,7 @@ pub const fn is_part(len: usize) -> bool {
 /// readable, for `len` bytes, a part.
 #[inline(always)]
 pub unsafe fn stream_part(dst: *mut u8, src: *const u8, len: usize) {
-    debug_assert!(is_part(len));
+    debug_assert!(is_part(len) && dst.addr().is_multiple_of(len.min(8)));
     // SAFETY: by contract.
     unsafe {
         if cfg!(miri) {

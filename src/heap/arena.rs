@@ -269,6 +269,10 @@ impl Heap {
         };
         let Some((z, chunk)) = found else { return null_mut() };
         let zone = &self.zones[z as usize];
+        // A forged pool may have freed the chunks of a run: it stays what it is.
+        if zone.slot(chunk).is_some_and(|slot| slot.lock.with(|| slot.map().is_some())) {
+            return null_mut();
+        }
         run::create(&self.region, zone, chunk, &g);
         self.stats.count_run(g.chunks as i64 * CHUNK as i64, 0);
         let (Some(slot), Some(map)) = (zone.slot(chunk), self.read_map(zone, chunk, g)) else {
@@ -277,7 +281,8 @@ impl Heap {
         };
         slot.lock.with(|| {
             slot.set_class(class);
-            slot.map.store(map, Relaxed);
+            let before = slot.map.swap(map, Relaxed);
+            debug_assert!(before.is_null(), "a run where one is known");
             slot.set_state(SlotState::Active);
         });
         map

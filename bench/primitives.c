@@ -91,12 +91,12 @@ pmem_copy_odd(struct worker *w)
 		pmem_memcpy_persist(place(w, i) + 24, source, w->arg);
 }
 
-/* Four lines, and any part of one before and behind. */
+/* Four lines, any words of one before them, and any part of one behind. */
 static void
 each_end(struct worker *w, void *(*store)(void *, size_t))
 {
 	for (size_t i = 0; i < w->ops; i++)
-		for (size_t head = 0; head < 64; head++)
+		for (size_t head = 0; head < 64; head += 8)
 			for (size_t tail = 0; tail < 64; tail++)
 				store(w->area->buffer + 128 - head, head + w->arg + tail);
 }

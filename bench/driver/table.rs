@@ -32,10 +32,15 @@ pub fn ratios(rows: &[Row], mean_of: &[&str]) -> String {
         let _ = writeln!(text, "| {} | {a} | {b} | {} | {} |", r.name, r.unit, ratio(r.ratio()));
     }
     if !mean_of.is_empty() {
-        let counted = rows.iter().filter(|r| mean_of.iter().any(|p| r.name.starts_with(p)));
+        let counted = rows.iter().filter(|r| counts_in(&r.name, mean_of));
         let _ = writeln!(text, "| **geometric mean** | | | | **{}** |", ratio(mean(counted.map(Row::ratio))));
     }
     text
+}
+
+/// Whether a row is one that a mean is taken over.
+fn counts_in(name: &str, mean_of: &[&str]) -> bool {
+    mean_of.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Pairs "PMDK → pmem-rs" of each count of a scenario, and the mean of the
@@ -57,7 +62,7 @@ pub fn counts(rows: &[Row], mean_of: &[&str]) -> String {
             let _ = write!(text, "| {} → {} ", short(a), short(b));
             if what == "instructions" {
                 let _ = write!(text, "| {} ", ratio(b / a));
-                counted.extend(mean_of.iter().any(|p| scenario.starts_with(p)).then_some(b / a));
+                counted.extend(counts_in(scenario, mean_of).then_some(b / a));
             }
         }
         text.push_str("|\n");

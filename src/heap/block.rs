@@ -54,6 +54,12 @@ impl Block {
         self.header == HeaderType::Compact && self.start.is_multiple_of(8)
     }
 
+    /// Whether a reserved block has an object header that is not durable yet.
+    #[inline]
+    pub fn has_loose_header(&self) -> bool {
+        self.header != HeaderType::None && !self.headed
+    }
+
     /// Of a run: the bit of the first unit, at which the object header is.
     #[inline]
     pub fn first_unit(&self) -> u64 {
@@ -145,7 +151,7 @@ impl Heap {
 
     /// Reads the header of a block that starts at `start`.
     #[inline(always)]
-    fn read_header(&self, start: u64, header: HeaderType, unit: u64) -> Option<ObjectHeader> {
+    pub(super) fn read_header(&self, start: u64, header: HeaderType, unit: u64) -> Option<ObjectHeader> {
         let p = self.region.try_at(start, header.size())?;
         // SAFETY: inside the header, which is inside the pool, as `try_at`
         // checked; headers of objects in use do not change.
@@ -167,7 +173,7 @@ impl Heap {
     #[inline]
     #[cfg_attr(feature = "recorder", track_caller)]
     pub fn flush_header(&self, b: &Block) {
-        if b.header != HeaderType::None && !b.headed {
+        if b.has_loose_header() {
             self.region.flush(b.start, b.header.size());
         }
     }

@@ -1,6 +1,6 @@
 //! Iteration over allocated objects, by ascending offset.
 
-use super::block::{Block, INTERNAL};
+use super::block::INTERNAL;
 use super::layout::{ChunkHeader, HeaderType, RUN, RUN_HEADER, RunGeometry, USED, ZONE_MAGIC};
 use super::zone::Zone;
 use super::{Error, Heap};
@@ -75,19 +75,9 @@ impl Heap {
                 return None;
             }
             let start = first + unit as u64 * g.unit;
-            let b = Block {
-                start,
-                size: g.unit,
-                bits: 1,
-                word: 0,
-                zone: zone.index,
-                chunk: c,
-                header,
-                headed: false,
-            };
-            let found = self.header_of(&b);
+            let found = self.read_header(start, header, g.unit)?; // runs are inside the pool
             match self.units_of(&found, unit, g) {
-                Some(_) if found.flags & INTERNAL == 0 => return Some(b.user()),
+                Some(_) if found.flags & INTERNAL == 0 => return Some(start + header.size()),
                 Some(units) => unit += units,
                 None => unit += 1,
             }

@@ -261,11 +261,15 @@ impl Word {
         self.headed.store(self.headed.load(Relaxed) & !bits | r.headed, Relaxed);
     }
 
-    /// Whether units begin a wide gap that they are not part of yet; without the
-    /// locks of [`Word::put`] that is a guess.
+    /// Whether units are a row that no free unit precedes, and that is followed by
+    /// a wide gap; without the locks of [`Word::put`] that is a guess.
     #[inline]
     pub fn begin_wide_gap(&self, bits: u64) -> bool {
-        begin_wide_gap(bits, self.free.load(Relaxed))
+        let free = self.free.load(Relaxed);
+        let lowest = bits & bits.wrapping_neg();
+        let end = bits.wrapping_add(lowest); // one bit, if it is one row
+        let wide = end.checked_mul(mask(0, WIDE)).unwrap_or(0);
+        end.is_power_of_two() && wide != 0 && free & wide == wide && free & (bits | lowest >> 1) == 0
     }
 
     /// Makes units available that begin a wide gap, at once; false if they do
@@ -310,16 +314,6 @@ fn gap_in(word: u64, length: u32, least: u32) -> Option<u32> {
     let starts = starts_of(word, least);
     let exact = if length < WIDE { starts & !(word << 1) & !(word >> length) } else { starts };
     (exact != 0).then(|| exact.trailing_zeros())
-}
-
-/// Whether `bits` are a row that no bit of `free` precedes, and that is followed
-/// by a wide gap.
-#[inline]
-fn begin_wide_gap(bits: u64, free: u64) -> bool {
-    let lowest = bits & bits.wrapping_neg();
-    let end = bits.wrapping_add(lowest); // one bit, if it is one row
-    let wide = end.checked_mul(mask(0, WIDE)).unwrap_or(0);
-    end.is_power_of_two() && wide != 0 && free & wide == wide && free & (bits | lowest >> 1) == 0
 }
 
 /// `count` bits, at least one, from `bit` on.

@@ -44,11 +44,11 @@ impl Operation<'_> {
 
     /// Sets the object header of a block that has one of words.
     #[inline]
-    pub fn set_header(&mut self, b: &mut Block, type_num: u64) {
+    pub fn set_header(&mut self, b: &Block, type_num: u64) {
         if self.heap.has_header(b, type_num, 0) {
             return;
         }
-        defect!(HeaderForgotten, return self.heap.write_header(b, type_num, 0));
+        defect!(HeaderForgotten, return self.heap.write_header(&mut { *b }, type_num, 0));
         let [size, extra] = compact_words(b.size, 0, type_num);
         self.set(b.start, size);
         self.set(b.start + 8, extra);

@@ -29,7 +29,7 @@ impl Pool {
         let oid = self.oid(b.user());
         let mut op = self.heap.operation(&mut hold);
         if header_logged {
-            op.set_header(&mut b, req.type_num);
+            op.set_header(&b, req.type_num);
         }
         if let Some(at) = logged {
             op.set(at, oid.pool_uuid_lo);

@@ -273,7 +273,7 @@ impl Pool {
             }
             let mut op = words.operation(self, &mut hold);
             if header_logged {
-                op.set_header(&mut b, req.type_num);
+                op.set_header(&b, req.type_num);
             }
             defect!(ListElementLate, {
                 op.carry_out();

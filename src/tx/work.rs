@@ -2,7 +2,7 @@
 
 use super::ranges::Range;
 use super::{Error, Target, Transaction};
-use crate::heap::{Action, HeaderType, Heap, MAX_ALLOC, Request};
+use crate::heap::{Action, Heap, MAX_ALLOC, Request};
 use crate::ulog::Hold;
 
 /// How a range is added (`POBJ_XADD_*`).
@@ -157,8 +157,7 @@ impl Transaction {
         self.prepare_actions(actions.len())?;
         for a in actions {
             if let Action::Alloc(b) = a
-                && b.header != HeaderType::None
-                && !b.headed
+                && b.has_loose_header()
                 && !defect!(TxPublishedHeader)
             {
                 // Commit makes the header durable.

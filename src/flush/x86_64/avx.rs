@@ -2,17 +2,21 @@
 
 use std::arch::asm;
 
-use super::Sse2;
 use crate::flush::kernel::Kernel;
 
 /// Only for CPUs with AVX.
 pub struct Avx;
 
 impl Kernel for Avx {
+    /// Not as SSE encodes it: while the upper halves of registers hold something,
+    /// such a load keeps the old one, and waits for what loads it.
     #[inline(always)]
     unsafe fn store16(dst: *mut u8, src: *const u8) {
-        // SAFETY: the same contract.
-        unsafe { Sse2::store16(dst, src) }
+        // SAFETY: the trait's contract.
+        unsafe {
+            asm!("vmovups {x}, [{s}]", "vmovups [{d}], {x}",
+                d = in(reg) dst, s = in(reg) src, x = out(xmm_reg) _, options(nostack, preserves_flags));
+        }
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::arch::asm;
 
-use super::{Avx, Sse2};
+use super::Avx;
 use crate::flush::kernel::Kernel;
 
 /// Only for CPUs with AVX-512F.
@@ -12,7 +12,7 @@ impl Kernel for Avx512 {
     #[inline(always)]
     unsafe fn store16(dst: *mut u8, src: *const u8) {
         // SAFETY: the same contract.
-        unsafe { Sse2::store16(dst, src) }
+        unsafe { Avx::store16(dst, src) }
     }
 
     #[inline(always)]

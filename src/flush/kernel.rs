@@ -42,6 +42,18 @@ pub trait Kernel {
         unsafe { Self::stream64(dst, src) }
     }
 
+    /// From so many lines on there are registers for two groups, and they help.
+    const MANY: usize = usize::MAX;
+
+    /// As [`Kernel::stream_group`], for two groups.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn stream_groups(_: *mut u8, _: *const u8) {
+        const { assert!(Self::MANY == usize::MAX) };
+    }
+
     /// Writes a whole line of one word past the cache.
     ///
     /// # Safety
@@ -83,6 +95,20 @@ pub trait Lines: Source {
     /// # Safety
     /// As [`Kernel::stream_group`].
     unsafe fn stream_group<K: Kernel>(self, dst: *mut u8, off: usize);
+
+    /// As [`Lines::stream_group`], for two groups.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn stream_groups<K: Kernel>(self, dst: *mut u8, off: usize) {
+        let second = K::GROUP * LINE;
+        // SAFETY: by contract.
+        unsafe {
+            self.stream_group::<K>(dst, off);
+            self.stream_group::<K>(dst.add(second), off + second);
+        }
+    }
 }
 
 /// Memory to copy.
@@ -112,6 +138,12 @@ impl Lines for Bytes {
     unsafe fn stream_group<K: Kernel>(self, dst: *mut u8, off: usize) {
         // SAFETY: by contract.
         unsafe { K::stream_group(dst, self.at(off)) }
+    }
+
+    #[inline(always)]
+    unsafe fn stream_groups<K: Kernel>(self, dst: *mut u8, off: usize) {
+        // SAFETY: by contract.
+        unsafe { K::stream_groups(dst, self.at(off)) }
     }
 }
 

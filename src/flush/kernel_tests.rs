@@ -108,13 +108,30 @@ fn overlapping(run: Run) {
         let way = if distance < 0 { Direction::Forward } else { Direction::Backward };
         for len in (0..=300).step_by(STEP).chain([511, 512, 513, 1024, 2048, 3000]) {
             let dst = 1100 + (len + 17 * distance.unsigned_abs() as usize) % 64;
-            let src = (dst as i64 - distance) as usize;
-            noise(buf.bytes(), len);
-            want.copy_from_slice(buf.bytes());
-            want.copy_within(src..src + len, dst);
-            // SAFETY: both are inside the buffer.
-            run(unsafe { buf.0.add(dst) }, unsafe { buf.0.add(src) }, len, way);
-            assert!(buf.bytes() == want, "dst {dst} src {src} len {len}");
+            moved(run, buf.bytes(), &mut want, (dst, (dst as i64 - distance) as usize), len, way);
+        }
+    }
+}
+
+fn moved(run: Run, buf: &mut [u8], want: &mut [u8], (dst, src): (usize, usize), len: usize, way: Direction) {
+    noise(buf, len);
+    want.copy_from_slice(buf);
+    want.copy_within(src..src + len, dst);
+    let p = buf.as_mut_ptr();
+    // SAFETY: both are inside the buffer.
+    run(unsafe { p.add(dst) }, unsafe { p.add(src) }, len, way);
+    assert!(buf == want, "dst {dst} src {src} len {len}");
+}
+
+/// Bytes from which on two groups of lines are streamed at once.
+const LONG: usize = 16 << 10;
+
+fn long_moves(run: Run) {
+    let (mut buf, mut want) = (vec![0; 2 * LONG], vec![0; 2 * LONG]);
+    for len in [LONG, LONG + 64, LONG + 1024, LONG + 2048 + 32, LONG + 3000] {
+        for (dst, src) in [(1024, 960), (1000, 1064), (1024, 2000), (2000, 1024)] {
+            let way = if dst < src { Direction::Forward } else { Direction::Backward };
+            moved(run, &mut buf, &mut want, (dst, src), len, way);
         }
     }
 }
@@ -137,6 +154,15 @@ fn fills(fill: Fill) {
     }
 }
 
+/// As [`long_moves`].
+fn long_fill(fill: Fill) {
+    let (mut to, mut want) = (vec![0; 2 * LONG], vec![0; 2 * LONG]);
+    want[1000..LONG + 3000].fill(7);
+    // SAFETY: inside the buffer.
+    fill(unsafe { to.as_mut_ptr().add(1000) }, 7, LONG + 2000);
+    assert!(to == want);
+}
+
 fn kernel<K: Kernel>() {
     let e = Engine::get();
     // SAFETY: the tests pass ranges inside their buffers, and call this for kernels that the CPU has.
@@ -146,10 +172,15 @@ fn kernel<K: Kernel>() {
         for run in [cached, streamed] {
             separate(run);
             overlapping(run);
+            long_moves(run);
         }
         let way = Direction::Forward;
-        fills(&|d, b, n| kernel::cached::<K, _>(e, d, Pattern(&Line::of(b)), n, way, true));
-        fills(&|d, b, n| stream::streamed::<K, _>(e, d, Pattern(&Line::of(b)), n, way));
+        let cached: Fill = &|d, b, n| kernel::cached::<K, _>(e, d, Pattern(&Line::of(b)), n, way, true);
+        let streamed: Fill = &|d, b, n| stream::streamed::<K, _>(e, d, Pattern(&Line::of(b)), n, way);
+        for fill in [cached, streamed] {
+            fills(fill);
+            long_fill(fill);
+        }
     }
 }
 

@@ -182,6 +182,11 @@ unsafe fn grouped<K: Kernel, S: Lines, const BACKWARD: bool>(
     let (mut nth, mut unfenced) = (0, 0);
     // SAFETY: by contract; the lines are of the range.
     unsafe {
+        while lines >= K::MANY && lines - nth >= 2 * K::GROUP {
+            let off = offset(nth, 2 * K::GROUP);
+            src.stream_groups::<K>(dst.add(off), off);
+            nth += 2 * K::GROUP;
+        }
         while lines - nth >= K::GROUP {
             let off = offset(nth, K::GROUP);
             src.stream_group::<K>(dst.add(off), off);

@@ -19,6 +19,15 @@ alloc_free(struct worker *w)
 	}
 }
 
+/* Objects that stay. */
+static void
+alloc_fill(struct worker *w)
+{
+	for (size_t i = 0; i < w->ops; i++)
+		if (pmemobj_alloc(w->pop, &w->area->oid[i % SLOTS], w->arg, 1, NULL, NULL) != 0)
+			die("pmemobj_alloc");
+}
+
 static void
 zalloc_free(struct worker *w)
 {
@@ -73,6 +82,21 @@ reserve_publish(struct worker *w)
 			PMEMoid o = {w->oid.pool_uuid_lo, w->area->words[k * 8]};
 			pmemobj_defer_free(w->pop, o, &act[k]);
 		}
+		if (pmemobj_publish(w->pop, act, 8) != 0)
+			die("pmemobj_publish");
+	}
+}
+
+/* Eight objects become visible at once, and stay. */
+static void
+reserve_fill(struct worker *w)
+{
+	struct pobj_action act[8];
+
+	for (size_t i = 0; i < w->ops; i++) {
+		for (size_t k = 0; k < 8; k++)
+			if (OID_IS_NULL(pmemobj_reserve(w->pop, &act[k], w->arg, 1)))
+				die("pmemobj_reserve");
 		if (pmemobj_publish(w->pop, act, 8) != 0)
 			die("pmemobj_publish");
 	}
@@ -152,6 +176,18 @@ tx_alloc_free(struct worker *w)
 		} TX_OR_DIE
 		TX(w->pop) {
 			pmemobj_tx_free(o);
+		} TX_OR_DIE
+	}
+}
+
+/* Eight objects, which stay. */
+static void
+tx_fill(struct worker *w)
+{
+	for (size_t i = 0; i < w->ops; i++) {
+		TX(w->pop) {
+			for (size_t k = 0; k < 8; k++)
+				pmemobj_tx_alloc(w->arg, 1);
 		} TX_OR_DIE
 	}
 }
@@ -283,5 +319,8 @@ const struct scenario objects[] = {
 	{"list_insert_remove", list_insert_remove, 0, 15000, 3, 0},
 	{"list_move", list_move, 0, 20000, 12, 0},
 	{"iterate", iterate, 0, 300000, 32, 0},
+	{"alloc_fill/64", alloc_fill, 64, 30000, 16, 0},
+	{"reserve_fill8/64", reserve_fill, 64, 4000, 16, 0},
+	{"tx_fill8/64", tx_fill, 64, 4000, 16, 0},
 	{NULL, NULL, 0, 0, 0, 0},
 };

@@ -132,6 +132,8 @@ defects! {
     HeaderForgotten: "allocation: object header neither in the log nor flushed",
     HeaderNotCompared: "allocation: whatever durable header is there is kept",
     HeaderOfCancelled: "allocation: the header of a cancelled reservation taken for durable",
+    HeadersAheadNotDrained: "headers made ahead: not durable for another thread that publishes",
+    HeadersAheadOverOthers: "headers made ahead: over units that are in use, too",
     HeaderInside: "allocation: what lies inside a freed object taken for a header",
     BesideHeaderForgotten: "allocation: zeros and copies beside a durable header not flushed",
     AllocDestinationLate: "allocation: destination stored after publication",

@@ -58,6 +58,18 @@ impl Domain {
         self.kind == Kind::Cpu
     }
 
+    /// Whether lines are written back one by one, so that it pays to spare some:
+    /// not where ranges are synced, nor where the caches are durable.
+    #[inline]
+    pub fn flushes_lines(self) -> bool {
+        match self.kind {
+            Kind::Cpu => !Engine::peek().is_eadr(),
+            Kind::PageCache => false,
+            #[cfg(feature = "recorder")]
+            Kind::Recorded => true,
+        }
+    }
+
     /// Starts the write-back of the lines of `addr[..len]`; durable after the
     /// calling thread's next [`Domain::drain`].
     ///

@@ -91,32 +91,33 @@ impl Heap {
             _ => return Err(Error::NoClass(req.size)),
         };
         let arena = self.arena_for(req.arena as u32)?;
-        match self.take_active(&self.arenas[arena], id, req.size) {
+        match self.take_active(&self.arenas[arena], id, req) {
             Some(b) => Ok(b),
-            None => self.take_other(arena, id, req.size),
+            None => self.take_other(arena, id, req),
         }
     }
 
     /// A block from the run that serves the class, if there is one with room.
     #[inline]
-    fn take_active(&self, a: &Arena, class: u8, size: u64) -> Option<Block> {
+    fn take_active(&self, a: &Arena, class: u8, req: &Request) -> Option<Block> {
         a.lock.lock();
         // SAFETY: an arena's runs keep their maps while they serve it.
         let map = unsafe { a.active(class).as_ref() };
-        let block = map.and_then(|m| m.take_block(m.geometry.units_for(size)?));
+        let block = map.and_then(|m| m.take_block(m.geometry.units_for(req.size)?, req.type_num));
         a.lock.unlock();
         block
     }
 
     /// Whole chunks, or units of a run that does not serve the arena yet.
     #[cold]
-    fn take_other(&self, arena: usize, class: u8, size: u64) -> Result<Block, Error> {
+    fn take_other(&self, arena: usize, class: u8, req: &Request) -> Result<Block, Error> {
+        let size = req.size;
         if class == HUGE {
             return self.reserve_huge(size);
         }
         let g = &self.classes.get(class).ok_or(Error::NoClass(size))?.run;
         let units = g.units_for(size).ok_or(Error::ClassUnsuitable(size))?;
-        self.reserve_units(arena, class, units).ok_or_else(|| self.why_none(size))
+        self.reserve_units(arena, class, units, req.type_num).ok_or_else(|| self.why_none(size))
     }
 
     fn reserve_huge(&self, size: u64) -> Result<Block, Error> {
@@ -161,22 +162,22 @@ impl Heap {
         self.free_blocks().reserve(&self.region, &self.zones, chunks, header)
     }
 
-    pub(super) fn reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
-        self.try_reserve_units(arena, class, units).or_else(|| {
+    pub(super) fn reserve_units(&self, arena: usize, class: u8, units: u32, type_num: u64) -> Option<Block> {
+        self.try_reserve_units(arena, class, units, type_num).or_else(|| {
             // With no lock held, all arenas' empty runs can be had.
             self.reclaim_empty_runs(None);
-            self.try_reserve_units(arena, class, units)
+            self.try_reserve_units(arena, class, units, type_num)
         })
     }
 
-    fn try_reserve_units(&self, arena: usize, class: u8, units: u32) -> Option<Block> {
+    fn try_reserve_units(&self, arena: usize, class: u8, units: u32, type_num: u64) -> Option<Block> {
         let a = &self.arenas[arena];
         a.lock.with(|| {
             // SAFETY: an arena's runs keep their maps while they serve it.
             let map = unsafe { a.active(class).as_ref() };
-            map.and_then(|m| m.take_block(units)).or_else(|| {
+            map.and_then(|m| m.take_block(units, type_num)).or_else(|| {
                 // SAFETY: as above.
-                unsafe { self.refill(arena, class, units).as_ref() }?.take_block(units)
+                unsafe { self.refill(arena, class, units).as_ref() }?.take_block(units, type_num)
             })
         })
     }

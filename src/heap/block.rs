@@ -66,11 +66,11 @@ impl Block {
         self.bits & self.bits.wrapping_neg()
     }
 
-    /// The units of a run as they are given back, by an object that was
-    /// `allocated` or by a reservation.
+    /// The units of a run as they are given back, with an object header that is
+    /// durable or without.
     #[inline]
-    pub fn returned(&self, allocated: bool) -> Returned {
-        let headed = if allocated { self.first_unit() } else { 0 };
+    pub fn returned(&self, headed: bool) -> Returned {
+        let headed = if headed { self.first_unit() } else { 0 };
         Returned { word: self.word, bits: self.bits, headed }
     }
 

@@ -33,7 +33,7 @@ impl Heap {
         let arena = self.arena_for(0).ok()?;
         let (_, used) = self.filling(old.zone, old.chunk)?;
         for attempt in 0..2 {
-            let new = self.reserve_units(arena, class, units)?;
+            let new = self.reserve_units(arena, class, units, 0)?;
             let elsewhere = (new.zone, new.chunk) != (old.zone, old.chunk);
             if elsewhere && self.filling(new.zone, new.chunk).is_some_and(|(_, n)| n >= used) {
                 return Some(new);

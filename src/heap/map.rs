@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use super::ahead::Row;
 use super::block::Block;
 use super::layout::{MAX_UNITS, RUN_HEADER, RunGeometry};
 use super::zone::Zone;
@@ -33,6 +34,7 @@ pub struct RunMap {
     /// By length.
     gaps: [Gaps; WIDE as usize + 1],
     any_returned: AtomicBool,
+    pub row: Row,
 }
 
 /// What is known of the units of one word of the bitmap, by its bits.
@@ -41,10 +43,10 @@ pub struct Word {
     free: AtomicU64,
     /// Given back since; written under the slot's lock.
     returned: AtomicU64,
-    /// Of the units given back, those at which memory still holds the object
-    /// header of an object that was allocated: it is durable. Written under the
-    /// slot's lock, for units that are on their way back; of free units it is
-    /// read, of others it says nothing.
+    /// The units at which memory holds an object header that is durable: that of
+    /// an object that was allocated and freed, or one made ahead. Written under
+    /// the slot's lock, for units that are on their way back, or, with the
+    /// arena's, for free ones; of free units it is read, of others it says nothing.
     headed: AtomicU64,
 }
 
@@ -87,6 +89,7 @@ impl RunMap {
             lengths: AtomicU32::new(0),
             gaps: Default::default(),
             any_returned: AtomicBool::new(false),
+            row: Row::new(),
         };
         map.find_gaps();
         super::try_box(map)
@@ -184,10 +187,11 @@ impl RunMap {
         }
     }
 
-    /// As [`RunMap::take`], as a block.
+    /// As [`RunMap::take`], as a block for an object of a type.
     #[inline(always)]
-    pub fn take_block(&self, units: u32) -> Option<Block> {
+    pub fn take_block(&self, units: u32, type_num: u64) -> Option<Block> {
         let (word, bit) = self.take(units)?;
+        self.row.note(units, type_num);
         Some(Block {
             start: self.first_unit + (64 * word + bit) as u64 * self.geometry.unit,
             size: units as u64 * self.geometry.unit,
@@ -200,10 +204,28 @@ impl RunMap {
         })
     }
 
-    /// What is known of the units that come back.
+    /// What is known of the units of the bitmap's word at an offset in the pool.
     #[inline]
-    pub fn word(&self, r: &Returned) -> Option<&Word> {
-        self.words.get((r.word.wrapping_sub(self.bitmap) / 8) as usize)
+    pub fn word(&self, at: u64) -> Option<&Word> {
+        self.words.get((at.wrapping_sub(self.bitmap) / 8) as usize)
+    }
+
+    /// Units of a reserved block and of the free ones behind it in its word. Both
+    /// locks are held.
+    pub fn room(&self, b: &Block) -> u32 {
+        let first = b.bits.trailing_zeros();
+        let free = self.word(b.word).map_or(0, |w| w.free.load(Relaxed));
+        let free = if defect!(HeadersAheadOverOthers) { u64::MAX } else { free };
+        ((free | b.bits) >> first).trailing_ones().min(64 - first)
+    }
+
+    /// Headers for a reserved block and those like it behind it, `count` in all, are
+    /// durable. Both locks are held.
+    pub fn note_headers(&self, b: &Block, count: u32) {
+        if let Some(w) = self.word(b.word) {
+            let starts = (0..count).fold(0, |bits, i| bits | b.first_unit() << (i * b.bits.count_ones()));
+            w.headed.store(w.headed.load(Relaxed) | starts, Relaxed);
+        }
     }
 
     /// Units given back, to be merged. The slot's lock is held.
@@ -400,7 +422,7 @@ mod tests {
     #[test]
     fn headers_of_freed_objects() {
         let map = Shared::new().map;
-        let take = |units| map.take_block(units).map(|b| (b.start / b.size, b.headed));
+        let take = |units| map.take_block(units, 0).map(|b| (b.start / b.size, b.headed));
         let back = |bit, count, allocated| {
             let (w, headed) = (&map.words[0], if allocated { 1u64 << bit } else { 0 });
             w.note_headers(&Returned { word: 0, bits: mask(bit, count), headed });
@@ -423,6 +445,26 @@ mod tests {
         assert_eq!(take(1), Some((2, false)), "not merged yet");
         map.merge();
         assert_eq!(take(1), Some((1, true)));
+    }
+
+    /// Headers are made ahead for free units alone, of the block's word.
+    #[test]
+    fn room_behind_a_block() {
+        let map = Shared::new().map;
+        let taken: Vec<_> = (0..64).map(|_| map.take_block(1, 0).unwrap()).collect();
+        let put = |bit: u32| {
+            map.give_back(&map.words[0], 1 << bit);
+            map.merge();
+        };
+        assert_eq!(map.room(&taken[0]), 1);
+        [2, 3, 5, 62, 63].into_iter().for_each(put);
+        assert_eq!([0, 1, 4, 61].map(|i| map.room(&taken[i])), [1, 3, 2, 3]);
+        let two = map.take_block(2, 0).unwrap();
+        assert_eq!((two.first_unit(), map.room(&two)), (4, 2));
+        map.note_headers(&Block { bits: 3, ..taken[0] }, 3);
+        let headed = || map.take_block(1, 0).map(|b| (b.first_unit().trailing_zeros(), b.headed));
+        assert_eq!([headed(), headed()], [Some((5, false)), Some((62, false))]);
+        assert_eq!(map.words[0].headed.load(Relaxed), 0b10101);
     }
 
     fn give_back(map: &RunMap, word: u32, bits: u64, locked: bool) {
@@ -456,6 +498,7 @@ mod tests {
                 lengths: AtomicU32::new(0),
                 gaps: Default::default(),
                 any_returned: AtomicBool::new(false),
+                row: Row::new(),
             };
             map.find_gaps();
             let owner = (0..geometry.units).map(|_| AtomicU32::new(0)).collect();

@@ -5,6 +5,7 @@
 //! word changes are published through a lane's redo log. It does not know
 //! what objects are for: destinations, roots and constructors are `obj`'s.
 
+mod ahead;
 mod arena;
 mod arenas;
 mod block;

@@ -260,7 +260,7 @@ impl Heap {
     #[inline]
     pub(super) fn give_back_units(&self, slot: &Slot, run: (u32, u32), r: Returned) {
         if let Some(map) = slot.map()
-            && let Some(w) = map.word(&r)
+            && let Some(w) = map.word(r.word)
         {
             w.note_headers(&r);
             if !self.put_units(slot, map, w, r.bits) {
@@ -295,7 +295,11 @@ impl Heap {
     pub fn cancel(&self, b: &Block) {
         match self.run_slot(b) {
             Some(slot) => slot.lock.with(|| {
-                self.give_back_units(slot, (b.zone, b.chunk), b.returned(defect!(HeaderOfCancelled)))
+                self.give_back_units(
+                    slot,
+                    (b.zone, b.chunk),
+                    b.returned(b.headed || defect!(HeaderOfCancelled)),
+                )
             }),
             None => self.give_back_chunks(b),
         }

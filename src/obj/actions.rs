@@ -49,7 +49,7 @@ impl Pool {
     /// Reserves an object; nothing on media knows of it until publication.
     #[inline]
     pub fn reserve(&self, req: Request, ctor: Constructor) -> Result<(Oid, RawAction)> {
-        let b = self.reserve_object(&req, 0, ctor)?;
+        let b = self.reserve_object(&req, ctor)?;
         if req.zero {
             // Zeros are durable for whoever publishes; the header is flushed
             // then, by the publishing thread.

@@ -20,8 +20,10 @@ impl Pool {
         // The operation may go through the log anyway: then the header goes
         // with it and needs no ordering point of its own.
         let header_logged = logged.is_some() && ctor.is_none() && !req.zero && b.has_words();
-        if !header_logged {
-            self.construct(&mut b, &req, 0, ctor)?;
+        if header_logged {
+            self.heap.prepare_header(&mut b, req.type_num);
+        } else {
+            self.construct(&mut b, &req, ctor)?;
             if !defect!(HeaderLate) {
                 self.persist_header(&b);
             }
@@ -56,22 +58,20 @@ impl Pool {
     }
 
     /// Reserves and constructs an object.
-    pub(super) fn reserve_object(&self, req: &Request, flags: u16, ctor: Constructor) -> Result<Block> {
+    pub(super) fn reserve_object(&self, req: &Request, ctor: Constructor) -> Result<Block> {
         let mut b = self.heap.reserve(req)?;
-        self.construct(&mut b, req, flags, ctor)?;
+        self.construct(&mut b, req, ctor)?;
         Ok(b)
     }
 
     /// Writes the header of a reserved block (not flushed), zeroes and
     /// constructs it. If the constructor wants that, the block is given back.
-    pub(super) fn construct(
-        &self,
-        b: &mut Block,
-        req: &Request,
-        flags: u16,
-        ctor: Constructor,
-    ) -> Result<()> {
-        self.heap.write_header(b, req.type_num, flags);
+    pub(super) fn construct(&self, b: &mut Block, req: &Request, ctor: Constructor) -> Result<()> {
+        if !req.zero {
+            // Zeros beside the header are flushed with it anyway.
+            self.heap.prepare_header(b, req.type_num);
+        }
+        self.heap.write_header(b, req.type_num, 0);
         if req.zero {
             self.zero(b, 0);
         }
@@ -158,7 +158,7 @@ impl Pool {
         }
         let mut hold = self.heap.lanes.hold()?;
         let req = Request { size, type_num, zero: false, class: 0, arena: 0 };
-        let mut new = self.reserve_object(&req, 0, None)?;
+        let mut new = self.reserve_object(&req, None)?;
         if !defect!(ReallocCopyLate) {
             self.move_content(&old, &mut new, size, zero.then_some(old.usable()));
         }

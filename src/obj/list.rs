@@ -258,8 +258,10 @@ impl Pool {
             // Without a constructor the header goes through the log with the
             // links, which saves an ordering point.
             let header_logged = ctor.is_none() && b.has_words();
-            if !header_logged {
-                self.construct(&mut b, &req, 0, ctor.take())?;
+            if header_logged {
+                self.heap.prepare_header(&mut b, req.type_num);
+            } else {
+                self.construct(&mut b, &req, ctor.take())?;
             }
             let mut words = self.words([list, list]);
             // Its header, by which others know it, may not be there yet.

@@ -78,6 +78,10 @@ impl Transaction {
         let target = self.prepare_actions(1)?;
         let heap = target.heap;
         let mut b = heap.reserve(req).map_err(Error::of_reserve)?;
+        if !flush {
+            // Commit flushes headers with the data, but for such objects.
+            heap.prepare_header(&mut b, req.type_num);
+        }
         heap.write_header(&mut b, req.type_num, 0);
         let covered = Range { start: b.start, end: b.start + b.size, flush };
         let noted =
@@ -91,7 +95,6 @@ impl Transaction {
         }
         let region = heap.region();
         if !flush {
-            // Commit flushes the header with the data, but for this object.
             heap.flush_header(&b);
         }
         if req.zero {

@@ -13,7 +13,7 @@ use crate::{calls, classes, found, library, mixes, transactions};
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 63] = [
+pub const ALL: [(&str, Scenario); 64] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -55,6 +55,7 @@ pub const ALL: [(&str, Scenario); 63] = [
     ("second_lane", ops_more::second_lane),
     ("whole_zone", ops_more::whole_zone),
     ("reused_headers", ops_more::reused_headers),
+    ("headers_ahead", ops_more::headers_ahead),
     ("custom_class", ops_more::custom_class),
     ("custom_defrag", ops_more::custom_defrag),
     ("buffers", library::buffers),

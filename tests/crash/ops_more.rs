@@ -1,7 +1,7 @@
 //! Scenarios for defects that those of `ops` would miss.
 
 use pmem_rs::heap::{ClassInfo, HeaderType};
-use pmem_rs::obj::{Defragmented, Oid, Pool, Request};
+use pmem_rs::obj::{Defragmented, Oid, Pool, RawAction, Request};
 use pmem_rs::tx::AddRange;
 
 use crate::found::entry;
@@ -202,6 +202,49 @@ pub fn reused_headers() -> History {
         assert_eq!(place(second), neighbour);
     });
     w.finish("reused_headers")
+}
+
+/// Objects of a kind in a row, whose headers are made durable together.
+pub fn headers_ahead() -> History {
+    const SIZE: u64 = 100; // one unit
+    const TYPE: u64 = NO_CONTENT | 3;
+    let (mut w, root) = world(8);
+    let p = w.pool();
+    // Of one type, so that a header over theirs is no header of another type.
+    (0..6).for_each(|i| alloc(p, slot(p, root + 16 * i), SIZE, 3));
+    (1..4).for_each(|i| free(p, slot(p, root + 16 * i)));
+    w.record();
+    let reserve = |p: &'static Pool, n| -> Vec<_> {
+        (0..n).map(|_| p.reserve(request(SIZE, TYPE), None).unwrap()).collect()
+    };
+    let acts = |row: &[(Oid, RawAction)]| row.iter().map(|&(_, act)| act).collect::<Vec<_>>();
+    w.step("a row, before and behind others", |p| do_publish(p, &acts(&reserve(p, 9))));
+    let mut row = Vec::new();
+    w.step("the row goes on", |p| row = acts(&reserve(p, 12)));
+    for part in row.chunks(5) {
+        w.step("published by another thread", |p| on_another_thread(|| do_publish(p, part)));
+    }
+    w.step("one that was cancelled", |p| {
+        let row = reserve(p, 1);
+        p.cancel(&acts(&row));
+        let again = reserve(p, 1);
+        assert_eq!(row[0].0.off, again[0].0.off);
+        on_another_thread(|| do_publish(p, &acts(&again)));
+    });
+    for i in 6..10 {
+        w.step("atomic ones, without constructors", |p| {
+            // SAFETY: an id in the root.
+            unsafe { p.alloc(slot(p, root + 16 * i), request(SIZE, TYPE), None) }.unwrap();
+        });
+    }
+    w.step("a transaction's, which the program flushes", |p| {
+        in_tx(p, || {
+            for _ in 0..3 {
+                tx().alloc(&request(2 * SIZE, TYPE), false).unwrap();
+            }
+        })
+    });
+    w.finish("headers_ahead")
 }
 
 /// A class whose units end inside lines: the headers of some objects share no

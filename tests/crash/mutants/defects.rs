@@ -71,6 +71,7 @@ fn scenarios_of(d: Defect) -> &'static [&'static str] {
         LentBufferFreed | LentRedoKept | LentUndoKept => &["buffers"],
         ValuesBeforeBlocks => &["publish"],
         HeaderNotCompared | HeaderOfCancelled => &["reused_headers"],
+        HeadersAheadNotDrained | HeadersAheadOverOthers => &["headers_ahead"],
         HeaderInside | BesideHeaderForgotten => &["reused_headers"],
         AllocBitsShort => &["multi_unit"],
         SplitLeftFirst => &["huge"],

@@ -17,6 +17,8 @@ const SCENARIOS: [(&str, &[&str]); 2] = [
             "tx_alloc_free/64",
             "alloc_free/64",
             "reserve_publish8/64",
+            "reserve_fill8/64",
+            "alloc_fill/64",
             "list_insert_remove",
         ],
     ),

@@ -13,10 +13,7 @@ use super::map::RunMap;
 /// Bytes of a line.
 const LINE: u64 = 64;
 /// Headers that are made durable together, at most.
-const MOST: u64 = 32;
-/// Of large objects, those of so many bytes, but a few in any case.
-const BYTES: u64 = 32 << 10;
-const FEW: u64 = 4;
+const MOST: u32 = 32;
 
 /// The blocks of a run that were reserved last, if they are of one kind: of the same
 /// type and size. Written under the lock of the arena that the run serves; others'
@@ -52,12 +49,11 @@ impl Row {
         self.length.load(Relaxed) > 1
     }
 
-    /// How many headers of blocks of `size` bytes are made durable together, where
-    /// `fit` blocks would: as many as were reserved in the row before, but none is
-    /// left alone.
-    fn ahead(&self, fit: u32, size: u64) -> u32 {
-        let most = (BYTES / size).clamp(FEW, MOST) as u32;
-        match self.length.load(Relaxed).min(most) {
+    /// How many headers are made durable together, where `fit` blocks have room: as
+    /// many as were reserved in the row before, so that few are made in vain. None
+    /// is left alone.
+    fn ahead(&self, fit: u32) -> u32 {
+        match self.length.load(Relaxed).min(MOST) {
             n if n + 1 >= fit => fit,
             n => n,
         }
@@ -92,7 +88,7 @@ impl Heap {
 
     /// Both locks are held: what is free stays free.
     fn stream_headers(&self, map: &RunMap, b: &mut Block, type_num: u64) {
-        let count = map.row.ahead(map.room(b) / b.bits.count_ones(), b.size);
+        let count = map.row.ahead(map.room(b) / b.bits.count_ones());
         if count < 2 {
             return;
         }
@@ -119,14 +115,12 @@ mod tests {
         let row = Row::new();
         let note = |units, type_num| {
             row.note(units, type_num);
-            row.goes_on().then(|| row.ahead(100, 64 * units as u64))
+            row.goes_on().then(|| row.ahead(100))
         };
         assert_eq!([1, 1, 1].map(|units| note(units, 7)), [Some(2), Some(3), Some(4)]);
         assert_eq!([8, 7, 7].map(|type_num| note(1, type_num)), [None, None, Some(2)]);
         assert_eq!([2, 2, 1].map(|units| note(units, 7)), [None, Some(2), None]);
         (0..100).for_each(|_| row.note(1, 7));
-        assert_eq!(row.ahead(100, 128), 32);
-        assert_eq!([2000, 10_000, 100_000].map(|size| row.ahead(100, size)), [16, 4, 4]);
-        assert_eq!([31, 32, 33, 34].map(|fit| row.ahead(fit, 128)), [31, 32, 33, 32]);
+        assert_eq!([31, 32, 33, 34].map(|fit| row.ahead(fit)), [31, 32, 33, 32]);
     }
 }

@@ -235,10 +235,13 @@ impl Heap {
     /// The block whose user data starts at `off`, an offset from the user or
     /// from media.
     pub fn block_at(&self, off: u64) -> Result<Block, Error> {
-        self.find_block(off).map_err(|what| Error::NoObject(off, what))
+        match self.usual_block(off) {
+            Some(b) => Ok(b),
+            None => self.find_block(off).map_err(|what| Error::NoObject(off, what)),
+        }
     }
 
-    #[inline]
+    #[inline(never)]
     fn find_block(&self, off: u64) -> Result<Block, &'static str> {
         let (z, c) = self.place_of(off).ok_or("outside of the zones")?;
         let (chunk, h) = self.owner_of(z, c).ok_or("stray part of a run")?;

@@ -124,14 +124,14 @@ impl Words<'_> {
         }
     }
 
-    /// Takes an element out; its own words stay.
-    fn unlink(&mut self, list: List, off: u64) -> Result<()> {
+    /// Takes an element out; its own words stay. Offset of its entry.
+    fn unlink(&mut self, list: List, off: u64) -> Result<u64> {
         let at = self.entry(list, off)?;
         let (next, prev) = (self.get(at + NEXT + OFF), self.get(at + PREV + OFF));
         let first = self.first(list);
         if next == off {
             self.set_first(list, 0);
-            return Ok(());
+            return Ok(at);
         }
         let (next_at, prev_at) = (self.entry(list, next)?, self.entry(list, prev)?);
         self.set(next_at + PREV + OFF, prev);
@@ -139,7 +139,7 @@ impl Words<'_> {
         if first == off {
             self.set_first(list, next);
         }
-        Ok(())
+        Ok(at)
     }
 
     fn link(&mut self, list: List, off: u64, place: Position) -> Result<()> {
@@ -209,8 +209,7 @@ impl Pool {
     pub fn list_remove(&self, list: List, off: u64, free: bool) -> Result<()> {
         if !free {
             return self.change_lists([list, list], |words| {
-                words.unlink(list, off)?;
-                let at = words.entry(list, off)?;
+                let at = words.unlink(list, off)?;
                 words.set(at + NEXT + OFF, 0);
                 words.set(at + PREV + OFF, 0);
                 Ok(())
@@ -232,8 +231,11 @@ impl Pool {
             return Ok(());
         }
         self.change_lists([from, to], |words| {
-            words.unlink(from, off)?;
-            words.link(to, off, place)?;
+            let at = words.unlink(from, off)?;
+            match from.entry == to.entry {
+                true => words.link_at(to, off, at, place)?,
+                false => words.link(to, off, place)?,
+            }
             if from == to {
                 words.drop_idle();
             }

@@ -1,14 +1,17 @@
 /*
  * bench - what the operations of libpmem and libpmemobj cost.
  *
- *   bench [-t THREADS] [-c | -m OPS] [-g GROUP] POOLFILE [SCENARIO...]
+ *   bench [-t THREADS] [-c | -m OPS | -p LIBPMEM] [-g GROUP] POOLFILE [SCENARIO...]
  *
  * Rows: nanoseconds per operation; of the processor if there is one thread. -m: the median of so many operations, each
  * timed by itself, for files whose disk now and then takes its time; and the
  * calls of msync per operation. -c: instead the exact counts of a few operations
- * each (step.h), of the scenarios for which that makes sense.
+ * each (step.h), of the scenarios for which that makes sense. -p: instead the
+ * copies by this library and by another libpmem, in turn on the same memory, and
+ * a value of each.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -32,7 +35,7 @@ struct root {
 };
 
 static PMEMobjpool *pop;
-static int threads = 1, counting;
+static int threads = 1;
 static size_t singles; /* operations that are timed one by one */
 static uint64_t msyncs;
 
@@ -184,6 +187,51 @@ measure_singles(const struct scenario *s)
 	free(each);
 }
 
+/* A pair of medians of many short runs: where memory lies, and what else the machine
+ * does, is the same for both. */
+#define SLICES 51
+
+static struct pmem pair[2];
+
+static void
+load_other(const char *path)
+{
+	void *lib = dlmopen(LM_ID_NEWLM, path, RTLD_NOW);
+
+	if (lib == NULL) {
+		fprintf(stderr, "bench: %s\n", dlerror());
+		exit(1);
+	}
+	pair[0] = pmem;
+	*(void **)&pair[1].memcpy_persist = dlsym(lib, "pmem_memcpy_persist");
+	*(void **)&pair[1].memmove_persist = dlsym(lib, "pmem_memmove_persist");
+	*(void **)&pair[1].memset_persist = dlsym(lib, "pmem_memset_persist");
+	*(void **)&pair[1].persist = dlsym(lib, "pmem_persist");
+}
+
+static void
+measure_pair(const struct scenario *s)
+{
+	uint64_t times[2][SLICES];
+	struct worker w;
+
+	prepare(&w, 1, s);
+	w.ops = s->ops / SLICES + 1;
+	for (int i = -1; i < SLICES; i++) /* the first to warm up */
+		for (int turn = 0; turn < 2; turn++) {
+			int side = (i + turn) & 1;
+			pmem = pair[side];
+			uint64_t start = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+			s->run(&w);
+			if (i >= 0)
+				times[side][i] = clock_of(CLOCK_PROCESS_CPUTIME_ID) - start;
+		}
+	for (int side = 0; side < 2; side++)
+		qsort(times[side], SLICES, sizeof(times[side][0]), compare);
+	printf("%s\t%.9g\tns\t%.9g\n", s->name, (double)times[0][SLICES / 2] / (double)w.ops,
+		(double)times[1][SLICES / 2] / (double)w.ops);
+}
+
 static int
 wanted(const char *name, char **names)
 {
@@ -197,19 +245,21 @@ int
 main(int argc, char **argv)
 {
 	const char *group = "objects";
+	void (*run)(const struct scenario *) = measure;
 	int option;
 
-	while ((option = getopt(argc, argv, "t:cm:g:")) != -1) {
+	while ((option = getopt(argc, argv, "t:cm:p:g:")) != -1) {
 		switch (option) {
 		case 't': threads = atoi(optarg); break;
-		case 'c': counting = 1; break;
-		case 'm': singles = strtoul(optarg, NULL, 0); break;
+		case 'c': run = count; break;
+		case 'm': run = measure_singles, singles = strtoul(optarg, NULL, 0); break;
+		case 'p': run = measure_pair, load_other(optarg); break;
 		case 'g': group = optarg; break;
 		default: return 2;
 		}
 	}
 	if (optind == argc || threads < 1 || threads > MAX_THREADS) {
-		fprintf(stderr, "usage: bench [-t THREADS] [-c | -m OPS] [-g GROUP] POOLFILE [SCENARIO...]\n");
+		fprintf(stderr, "usage: bench [-t THREADS] [-c | -m OPS | -p LIBPMEM] [-g GROUP] POOLFILE [SCENARIO...]\n");
 		return 2;
 	}
 	const char *path = argv[optind];
@@ -222,7 +272,7 @@ main(int argc, char **argv)
 			continue;
 		for (const struct scenario *s = groups[g].scenarios; s->name != NULL; s++)
 			if (wanted(s->name, argv + optind + 1))
-				(counting ? count : singles ? measure_singles : measure)(s);
+				run(s);
 	}
 	pmemobj_close(pop);
 	unlink(path);

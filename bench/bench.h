@@ -53,6 +53,14 @@ struct scenario {
 	int threads;    /* as many, whatever was asked for; 0: as asked for */
 };
 
+/* What the copies are made with: the library that is linked, or another one. */
+extern struct pmem {
+	void *(*memcpy_persist)(void *, const void *, size_t);
+	void *(*memmove_persist)(void *, const void *, size_t);
+	void *(*memset_persist)(void *, int, size_t);
+	void (*persist)(const void *, size_t);
+} pmem;
+
 /* Each list ends with an empty entry. */
 extern const struct scenario objects[], maps[], primitives[], shared[], copies[], huge[];
 

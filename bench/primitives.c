@@ -66,6 +66,8 @@ const struct scenario primitives[] = {
 
 /* --- libpmem --- */
 
+struct pmem pmem = {pmem_memcpy_persist, pmem_memmove_persist, pmem_memset_persist, pmem_persist};
+
 static char source[BUFFER];
 
 /* Places that are a page apart, as far as the copy fits. */
@@ -80,7 +82,7 @@ static void
 pmem_copy(struct worker *w)
 {
 	for (size_t i = 0; i < w->ops; i++)
-		pmem_memcpy_persist(place(w, i), source + (i & 7), w->arg);
+		pmem.memcpy_persist(place(w, i), source + (i & 7), w->arg);
 }
 
 /* Neither end on a line's boundary; 1032 and 4104 bytes end 32 bytes into one. */
@@ -88,7 +90,7 @@ static void
 pmem_copy_odd(struct worker *w)
 {
 	for (size_t i = 0; i < w->ops; i++)
-		pmem_memcpy_persist(place(w, i) + 24, source, w->arg);
+		pmem.memcpy_persist(place(w, i) + 24, source, w->arg);
 }
 
 /* Four lines, any words of one before them, and any part of one behind. */
@@ -104,21 +106,21 @@ each_end(struct worker *w, void *(*store)(void *, size_t))
 static void *
 copy_persist(void *to, size_t len)
 {
-	return pmem_memcpy_persist(to, source, len);
+	return pmem.memcpy_persist(to, source, len);
 }
 
 static void *
 set_persist(void *to, size_t len)
 {
-	return pmem_memset_persist(to, 1, len);
+	return pmem.memset_persist(to, 1, len);
 }
 
 /* Overlapping, backward and forward. */
 static void *
 move_persist(void *to, size_t len)
 {
-	pmem_memmove_persist(to, (char *)to - 64, len);
-	return pmem_memmove_persist(to, (char *)to + 64, len);
+	pmem.memmove_persist(to, (char *)to - 64, len);
+	return pmem.memmove_persist(to, (char *)to + 64, len);
 }
 
 static void
@@ -144,14 +146,14 @@ static void
 pmem_move(struct worker *w)
 {
 	for (size_t i = 0; i < w->ops; i++)
-		pmem_memmove_persist(w->area->buffer + 64, w->area->buffer, w->arg);
+		pmem.memmove_persist(w->area->buffer + 64, w->area->buffer, w->arg);
 }
 
 static void
 pmem_set(struct worker *w)
 {
 	for (size_t i = 0; i < w->ops; i++)
-		pmem_memset_persist(place(w, i), (int)i, w->arg);
+		pmem.memset_persist(place(w, i), (int)i, w->arg);
 }
 
 static void
@@ -160,7 +162,7 @@ pmem_flush_one(struct worker *w)
 	for (size_t i = 0; i < w->ops; i++) {
 		char *p = place(w, i);
 		*(volatile char *)p = (char)i;
-		pmem_persist(p, w->arg);
+		pmem.persist(p, w->arg);
 	}
 }
 

@@ -72,8 +72,8 @@ fn measure() -> Result<Vec<Line>> {
             for &scenario in scenarios {
                 let value = |what| {
                     let name = format!("{scenario} {what}");
-                    let row = rows.iter().find(|(n, ..)| *n == name);
-                    row.map(|r| r.1).ok_or_else(|| format!("bench counted no {name}"))
+                    let row = rows.iter().find(|r| r.name == name);
+                    row.map(|r| r.value).ok_or_else(|| format!("bench counted no {name}"))
                 };
                 let values = COUNTS.into_iter().map(value).collect::<Result<Vec<f64>>>()?;
                 lines.push((variant.to_owned(), scenario.to_owned(), values));

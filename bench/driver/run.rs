@@ -73,8 +73,17 @@ impl Drop for Scratch {
     }
 }
 
-/// Starts a benchmark program; name, value and unit of what it printed.
-pub fn program(args: &[String], library: &str, env: &[(&str, &str)]) -> Result<Vec<(String, f64, String)>> {
+/// A line that a program printed.
+pub struct Printed {
+    pub name: String,
+    pub value: f64,
+    pub unit: String,
+    /// Our value, of a program that measures both libraries.
+    pub ours: Option<f64>,
+}
+
+/// Starts a benchmark program; what it printed.
+pub fn program(args: &[String], library: &str, env: &[(&str, &str)]) -> Result<Vec<Printed>> {
     let path = top().join("target/bench/bin").join(&args[0]);
     let mut command = Command::new(&path);
     command.args(&args[1..]).env("LD_LIBRARY_PATH", library).envs(env.iter().copied());
@@ -87,21 +96,22 @@ pub fn program(args: &[String], library: &str, env: &[(&str, &str)]) -> Result<V
     let rows = text.lines().map(|line| {
         let mut parts = line.split('\t');
         let mut next = || parts.next().ok_or_else(|| format!("{}: a strange line: {line}", args[0]));
-        let (name, value, unit) = (next()?, next()?, next()?);
-        let value = value.parse().map_err(|_| format!("{}: no number: {line}", args[0]))?;
-        Ok((name.to_owned(), value, unit.to_owned()))
+        let (name, value, unit) = (next()?.to_owned(), next()?, next()?.to_owned());
+        let number = |text: &str| text.parse().map_err(|_| format!("{}: no number: {line}", args[0]));
+        Ok(Printed { name, value: number(value)?, unit, ours: parts.next().map(number).transpose()? })
     });
     rows.collect()
 }
 
-fn step(s: &Step, side: usize, memory: &Scratch, disk: &Scratch) -> Result<Vec<(String, f64, String)>> {
+fn step(s: &Step, side: usize, memory: &Scratch, disk: &Scratch) -> Result<Vec<Printed>> {
     let (dir, force) = match s.place {
         Place::Memory => (memory, "1"),
         Place::Cache => (memory, "0"),
         Place::Disk => (disk, "0"),
     };
     let file = dir.file(["pmdk", "ours"][side]);
-    let args: Vec<_> = s.args.iter().map(|a| a.replace('@', &file)).collect();
+    let ours = format!("{}/libpmem.so.1", libraries()[1]);
+    let args: Vec<_> = s.args.iter().map(|a| a.replace('@', &file).replace('%', &ours)).collect();
     program(&args, &libraries()[side], &[("PMEM_IS_PMEM_FORCE", force)])
 }
 
@@ -117,16 +127,17 @@ pub fn suite(suite: &Suite, rounds: usize) -> Result<Vec<Row>> {
             for s in suite.steps {
                 progress(suite.name, done, total, round, rounds, s);
                 done += 1;
-                if s.once && round > 0 {
+                if s.once && round > 0 || s.is_pair() && side > 0 {
                     continue;
                 }
-                for (name, value, unit) in step(s, side, &memory, &disk)? {
+                for Printed { name, value, unit, ours } in step(s, side, &memory, &disk)? {
                     let name = format!("{}{name}", s.prefix);
                     let at = rows.iter().position(|r| r.name == name).unwrap_or_else(|| {
                         rows.push(Row { name, unit, values: Default::default() });
                         rows.len() - 1
                     });
                     rows[at].values[side].push(value);
+                    rows[at].values[1].extend(ours);
                 }
             }
         }

@@ -11,7 +11,8 @@ pub enum Place {
     Disk,
 }
 
-/// One start of a program. `@` in the arguments stands for the pool file.
+/// One start of a program. `@` in the arguments stands for the pool file, `%` for
+/// our libpmem: the program, linked with PMDK's, measures both and is started once.
 pub struct Step {
     pub args: &'static [&'static str],
     pub place: Place,
@@ -38,6 +39,13 @@ pub struct Suite {
     pub steps: &'static [Step],
     /// Prefixes of the rows that the geometric mean is taken over.
     pub mean_of: &'static [&'static str],
+}
+
+impl Step {
+    /// Whether one start measures both libraries.
+    pub fn is_pair(&self) -> bool {
+        self.args.contains(&"%")
+    }
 }
 
 const fn memory(args: &'static [&'static str]) -> Step {
@@ -93,7 +101,7 @@ pub const ALL: &[Suite] = &[
         name: "copies",
         title: "libpmem: copies, sets, flushes",
         kind: Kind::Ratios,
-        steps: &[memory(&["bench", "-g", "copies", "@"])],
+        steps: &[memory(&["bench", "-p", "%", "-g", "copies", "@"])],
         mean_of: &[""],
     },
     Suite {

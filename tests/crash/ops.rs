@@ -13,7 +13,7 @@ use crate::{calls, classes, found, library, mixes, transactions};
 
 pub type Scenario = fn() -> History;
 
-pub const ALL: [(&str, Scenario); 64] = [
+pub const ALL: [(&str, Scenario); 65] = [
     ("root", root),
     ("small", small),
     ("classes", classes),
@@ -56,6 +56,7 @@ pub const ALL: [(&str, Scenario); 64] = [
     ("whole_zone", ops_more::whole_zone),
     ("reused_headers", ops_more::reused_headers),
     ("headers_ahead", ops_more::headers_ahead),
+    ("whole_run", ops_more::whole_run),
     ("custom_class", ops_more::custom_class),
     ("custom_defrag", ops_more::custom_defrag),
     ("buffers", library::buffers),

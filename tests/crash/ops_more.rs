@@ -254,6 +254,22 @@ fn add_class(p: &'static Pool, unit: u64) -> u16 {
     p.target().heap.add_class(None, &info).unwrap().0 as u16
 }
 
+/// A thread makes a run, in which no headers are made ahead, and drains nothing
+/// more; another one publishes.
+pub fn whole_run() -> History {
+    const UNIT: u64 = 240;
+    let (mut w, _) = world(8);
+    w.record();
+    let mut act = None;
+    w.step("reserve", |p| {
+        add_class(p, UNIT);
+        let req = request(UNIT - 16, NO_CONTENT | 1);
+        on_another_thread(|| act = Some(p.reserve(req, None).unwrap().1));
+    });
+    w.step("publish", |p| do_publish(p, act.as_slice()));
+    w.finish("whole_run")
+}
+
 /// Root and objects in used memory, whose headers end a line and whose data
 /// starts one.
 pub fn custom_class() -> History {

@@ -237,6 +237,12 @@ pub fn headers_ahead() -> History {
             unsafe { p.alloc(slot(p, root + 16 * i), request(SIZE, TYPE), None) }.unwrap();
         });
     }
+    for i in 10..12 {
+        w.step("of changing types", |p| {
+            // SAFETY: an id in the root.
+            unsafe { p.alloc(slot(p, root + 16 * i), request(SIZE, TYPE + i), None) }.unwrap();
+        });
+    }
     w.step("a transaction's, which the program flushes", |p| {
         in_tx(p, || {
             for _ in 0..3 {

@@ -47,7 +47,7 @@ fn test_of(d: Defect) -> Option<&'static str> {
 /// Scenarios that notice a defect, the likeliest first.
 fn scenarios_of(d: Defect) -> &'static [&'static str] {
     match d {
-        RedoSumMissing | RedoTargetsFirst | HeaderForgotten => &["small", "publish"],
+        RedoSumMissing | RedoTargetsFirst => &["small", "publish"],
         AllocDestinationLate | FreeDestinationLate | AllocBitsFirst | FreeBitsFirst => &["small"],
         ShutdownNotMarked | ShutdownMarkedLate | RecoveryClearsFirst | HeaderLate => &["small"],
         RedoSumUnchecked => &["small", "classes", "publish_many"],
@@ -71,7 +71,7 @@ fn scenarios_of(d: Defect) -> &'static [&'static str] {
         LentBufferFreed | LentRedoKept | LentUndoKept => &["buffers"],
         ValuesBeforeBlocks => &["publish"],
         HeaderNotCompared | HeaderOfCancelled => &["reused_headers"],
-        HeadersAheadNotDrained | HeadersAheadOverOthers => &["headers_ahead"],
+        HeadersAheadNotDrained | HeadersAheadOverOthers | HeaderForgotten => &["headers_ahead"],
         HeaderInside | BesideHeaderForgotten => &["reused_headers"],
         AllocBitsShort => &["multi_unit"],
         SplitLeftFirst => &["huge"],

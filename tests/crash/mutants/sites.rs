@@ -36,13 +36,6 @@ const UNNOTICED: &[Excuse] = &[
         "region.persist_word(head + CAPACITY, UNDO_CAPACITY);",
         "a pool whose lanes have none was converted, and the flag that says so goes with a fence",
     ),
-    (
-        &[Fault::FirstLine],
-        Kind::Flush,
-        "src/capi/atomic.rs",
-        "unsafe { domain.copy(to, src, len, crate::flush::MemFlags::empty()) };",
-        "that line is flushed again with the object's header, which it holds in all usual classes",
-    ),
     (ALL, Kind::Flush, "src/pool/open.rs", RUN_ID, RANDOM),
     (&[Fault::FirstLine, Fault::LastLine], Kind::Flush, "src/ulog/redo.rs", CLEARED, EITHER),
     (

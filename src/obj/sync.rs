@@ -34,7 +34,7 @@ pub unsafe fn object(
     // SAFETY: by contract.
     unsafe {
         let object = lock.cast::<u8>().add(OBJECT).cast();
-        once_per_run(pool, lock, || init(object))?;
+        once_per_run(pool, lock, move || init(object))?;
         Ok(object)
     }
 }
@@ -54,7 +54,9 @@ pub unsafe fn once_per_run(
     if id.load(Ordering::Acquire) == run { Ok(()) } else { initialize(id, run, init) }
 }
 
+/// Apart, so that what calls this seldom keeps no registers for it.
 #[cold]
+#[inline(never)]
 fn initialize(id: &AtomicU64, run: u64, init: impl FnOnce() -> i32) -> Result<(), i32> {
     loop {
         let seen = id.load(Ordering::Acquire);

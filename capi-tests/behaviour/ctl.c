@@ -497,6 +497,18 @@ pattern(void)
 			FAIL("byte %zu: %#x %#x", i, pa[i], pz[i]);
 			break;
 		}
+	for (int k = 0; k < 20; k++) { /* of one kind, in a row */
+		struct pobj_action act;
+		PMEMoid o;
+		if (k < 10)
+			EQ(pmemobj_alloc(pop, &o, 100, 1, NULL, NULL), 0);
+		else
+			o = pmemobj_reserve(pop, &act, 100, 1);
+		pa = pmemobj_direct(o);
+		CHECK(pa[0] == 0xa5 && pa[47] == 0xa5 && pa[48] == 0xa5 && pa[99] == 0xa5);
+		if (k >= 10)
+			EQ(pmemobj_publish(pop, &act, 1), 0);
+	}
 	TX_BEGIN(pop) {
 		t = pmemobj_tx_alloc(3000000, 1);
 		pa = pmemobj_direct(t);

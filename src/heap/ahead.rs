@@ -74,7 +74,9 @@ impl Heap {
     #[inline(never)]
     fn prepare_row(&self, b: &mut Block, type_num: u64) {
         let whole_lines = b.start.is_multiple_of(LINE) && b.size.is_multiple_of(LINE);
-        let Some(slot) = self.run_slot(b).filter(|_| whole_lines) else { return };
+        // The rest of the header's line has no content yet.
+        let blank = self.pattern() < 0;
+        let Some(slot) = self.run_slot(b).filter(|_| whole_lines && blank) else { return };
         // A run with a reserved unit keeps its map.
         let Some(map) = slot.map().filter(|map| map.row.goes_on()) else { return };
         let arena = &self.arenas[map.arena.load(Relaxed) as usize];

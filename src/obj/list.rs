@@ -232,9 +232,10 @@ impl Pool {
         }
         self.change_lists([from, to], |words| {
             let at = words.unlink(from, off)?;
-            match from.entry == to.entry {
-                true => words.link_at(to, off, at, place)?,
-                false => words.link(to, off, place)?,
+            if from.entry == to.entry {
+                words.link_at(to, off, at, place)?;
+            } else {
+                words.link(to, off, place)?;
             }
             if from == to {
                 words.drop_idle();

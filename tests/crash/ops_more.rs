@@ -135,6 +135,12 @@ pub fn whole_zone() -> History {
     w.finish("whole_zone")
 }
 
+/// Allocates without a constructor; `dest` is in the root.
+fn bare(p: &Pool, dest: *mut Oid, size: u64, type_num: u64) {
+    // SAFETY: an id in the root.
+    unsafe { p.alloc(dest, request(size, type_num), None) }.unwrap();
+}
+
 /// Places used again for objects like those before, whose headers are there, and
 /// for others.
 pub fn reused_headers() -> History {
@@ -144,10 +150,6 @@ pub fn reused_headers() -> History {
     w.record();
     let p = w.pool();
     let (first, second) = (slot(p, root), slot(p, root + 16));
-    let bare = |p: &Pool, dest| {
-        // SAFETY: an id in the root.
-        unsafe { p.alloc(dest, request(SIZE, TYPE), None) }.unwrap();
-    };
     // Reserves, does something with what is there, and cancels.
     let cancel = |p: &'static Pool, size, what: &dyn Fn(*mut u64)| {
         let (oid, act) = p.reserve(request(size, TYPE), None).unwrap();
@@ -169,7 +171,7 @@ pub fn reused_headers() -> History {
     w.step("freed", |p| free(p, first));
     w.step("a third type, cancelled", |p| assert_eq!(cancel(p, SIZE, &|_| ()), off));
     w.step("that type", |p| {
-        bare(p, first);
+        bare(p, first, SIZE, TYPE);
         assert_eq!(place(first), off);
     });
     w.step("a neighbour of another type", |p| alloc(p, second, SIZE, 1));
@@ -189,7 +191,7 @@ pub fn reused_headers() -> History {
     });
     for (dest, off) in [(first, off), (second, neighbour)] {
         w.step("an object there", |p| {
-            bare(p, dest);
+            bare(p, dest, SIZE, TYPE);
             assert_eq!(place(dest), off);
         });
     }
@@ -232,16 +234,10 @@ pub fn headers_ahead() -> History {
         on_another_thread(|| do_publish(p, &acts(&again)));
     });
     for i in 6..10 {
-        w.step("atomic ones, without constructors", |p| {
-            // SAFETY: an id in the root.
-            unsafe { p.alloc(slot(p, root + 16 * i), request(SIZE, TYPE), None) }.unwrap();
-        });
+        w.step("atomic ones, without constructors", |p| bare(p, slot(p, root + 16 * i), SIZE, TYPE));
     }
     for i in 10..12 {
-        w.step("of changing types", |p| {
-            // SAFETY: an id in the root.
-            unsafe { p.alloc(slot(p, root + 16 * i), request(SIZE, TYPE + i), None) }.unwrap();
-        });
+        w.step("of changing types", |p| bare(p, slot(p, root + 16 * i), SIZE, TYPE + i));
     }
     w.step("a transaction's, which the program flushes", |p| {
         in_tx(p, || {

@@ -5,14 +5,20 @@ use std::arch::asm;
 use super::Avx;
 use crate::flush::kernel::Kernel;
 
-/// Loads lines, each into its register, and then streams them.
+/// Loads lines, each into its register, and then streams them: 16, and those named.
 macro_rules! stream_lines {
-    ($dst:expr, $src:expr, $($n:literal $register:tt),*) => {
+    (@all $dst:expr, $src:expr, $($n:literal $register:tt),*) => {
         asm!(
             $(concat!("vmovups zmm", $n, ", [{s} + 64 * ", $n, "]"),)*
             $(concat!("vmovntps [{d} + 64 * ", $n, "], zmm", $n),)*
             d = in(reg) $dst, s = in(reg) $src, $(out($register) _,)* options(nostack, preserves_flags)
         )
+    };
+    ($dst:expr, $src:expr $(, $n:literal $register:tt)*) => {
+        stream_lines!(@all $dst, $src,
+            0 "xmm0", 1 "xmm1", 2 "xmm2", 3 "xmm3", 4 "xmm4", 5 "xmm5", 6 "xmm6", 7 "xmm7",
+            8 "xmm8", 9 "xmm9", 10 "xmm10", 11 "xmm11", 12 "xmm12", 13 "xmm13", 14 "xmm14", 15 "xmm15"
+            $(, $n $register)*)
     };
 }
 
@@ -50,8 +56,7 @@ impl Kernel for Avx512 {
     unsafe fn stream_group(dst: *mut u8, src: *const u8) {
         // SAFETY: the trait's contract.
         unsafe {
-            stream_lines!(dst, src, 0 "xmm0", 1 "xmm1", 2 "xmm2", 3 "xmm3", 4 "xmm4", 5 "xmm5", 6 "xmm6", 7 "xmm7",
-                8 "xmm8", 9 "xmm9", 10 "xmm10", 11 "xmm11", 12 "xmm12", 13 "xmm13", 14 "xmm14", 15 "xmm15");
+            stream_lines!(dst, src);
         }
     }
 
@@ -63,8 +68,7 @@ impl Kernel for Avx512 {
     unsafe fn stream_groups(dst: *mut u8, src: *const u8) {
         // SAFETY: the trait's contract.
         unsafe {
-            stream_lines!(dst, src, 0 "xmm0", 1 "xmm1", 2 "xmm2", 3 "xmm3", 4 "xmm4", 5 "xmm5", 6 "xmm6", 7 "xmm7",
-                8 "xmm8", 9 "xmm9", 10 "xmm10", 11 "xmm11", 12 "xmm12", 13 "xmm13", 14 "xmm14", 15 "xmm15",
+            stream_lines!(dst, src,
                 16 "xmm16", 17 "xmm17", 18 "xmm18", 19 "xmm19", 20 "xmm20", 21 "xmm21", 22 "xmm22", 23 "xmm23",
                 24 "xmm24", 25 "xmm25", 26 "xmm26", 27 "xmm27", 28 "xmm28", 29 "xmm29", 30 "xmm30", 31 "xmm31");
         }
